@@ -1,4 +1,4 @@
-//! From an event of a facade to a record in the thread's ring.
+//! Appends an event of a facade, as a record, to the thread's ring.
 
 use super::places::{self, Found, Place, Shape};
 use crate::appendable::Destination;
@@ -12,8 +12,8 @@ use crate::logger::Logger;
 use crate::shared::Shared;
 use crate::thread_local;
 
-/// Appends an event, if its level and target are admitted. `expected` are the values that its record will have. `write`
-/// visits them, and so runs code of the user; it may log.
+/// Appends an event, if its level and target are admitted. `expected` says which values its record should
+/// have. `write` visits the values. It runs code of the user, which may log.
 pub(super) fn append(logger: &Logger, place: Place<'_>, expected: Shape, write: impl FnOnce(&mut Inline<'_, '_>)) {
     let shared = logger.shared();
     let Some(destination) = destination(logger, place, expected) else {
@@ -42,7 +42,8 @@ pub(super) fn append(logger: &Logger, place: Place<'_>, expected: Shape, write: 
     });
 }
 
-/// Who takes an event; `None` if nobody does. The answer for its place is remembered, so that no lock is taken.
+/// Whether the log or the flight recorder takes an event; `None` if neither does. The answer is remembered for the
+/// event's place, so that later events of this place take no lock.
 fn destination(logger: &Logger, place: Place<'_>, expected: Shape) -> Option<Destination<'static>> {
     let Shared { gate, admission, recorder, .. } = &**logger.shared();
     let Place { level, target, .. } = place;
@@ -59,13 +60,13 @@ fn destination(logger: &Logger, place: Place<'_>, expected: Shape) -> Option<Des
     if passes { Some(Destination::Log) } else { is_recorded() }
 }
 
-/// The least severe level that some event may have to pass.
+/// The least severe level of which some event may be admitted.
 pub(super) fn most_verbose(logger: &Logger) -> Level {
     let Shared { gate, admission, .. } = &**logger.shared();
     if gate.is_shut() { Level::Off } else { admission.most_verbose(gate).min(STATIC_MAX_LEVEL) }
 }
 
-/// Adds what a callsite of its own would say of the place.
+/// Adds the place as fields, for a record whose callsite does not name it.
 fn name_place(inline: &mut Inline<'_, '_>, place: Place<'_>) {
     let fields = inline.fields();
     fields.str(&["target"], place.target);

@@ -65,8 +65,8 @@ pub struct LogBridge {
 }
 
 impl LogBridge {
-    /// A bridge to the log of `logger`, which it keeps open: once installed, until the process exits, which drains it
-    /// (see [`Logger`]), or somebody calls [`Logger::close`].
+    /// A bridge to the log of `logger`. An installed bridge keeps the log open until somebody calls [`Logger::close`] or
+    /// the process exits; the exit drains the log (see [`Logger`]).
     pub fn new(logger: &Logger) -> LogBridge {
         LogBridge { logger: logger.clone() }
     }
@@ -81,7 +81,8 @@ impl LogBridge {
         Ok(())
     }
 
-    /// Sets the maximum of the crate `log` to the most verbose of the log's levels, once these have changed.
+    /// Sets the maximum level of the crate `log` to the most verbose of the log's levels. Call it after these have
+    /// changed.
     pub fn update_max_level(&self) {
         ::log::set_max_level(match most_verbose(&self.logger) {
             Level::Off => LevelFilter::Off,
@@ -109,13 +110,13 @@ impl ::log::Log for LogBridge {
         append(&self.logger, place, Shape { spans: false, message: true }, |inline| {
             let values = record.key_values();
             inline.message(values.count() > 0, *record.args());
-            // A visitor that never fails.
+            // The visitor never fails.
             let _ = values.visit(&mut Pairs { inline });
         });
     }
 
     fn flush(&self) {
-        // The facade has no way to say why not. The log's state does: `Logger::on_state_change`.
+        // The facade cannot return an error. `Logger::on_state_change` reports the log's state.
         let _ = self.logger.flush();
     }
 }
@@ -136,7 +137,7 @@ fn level_of(level: ::log::Level) -> Level {
     }
 }
 
-/// Writes key-values as they are visited.
+/// Writes the key-values that `log` visits.
 struct Pairs<'w, 's, 'b> {
     inline: &'w mut Inline<'s, 'b>,
 }

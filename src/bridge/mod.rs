@@ -1,8 +1,9 @@
-//! The bridges: what a program and its libraries log by the facades `log` and `tracing` goes into a log.
+//! The bridges: they put what a program and its libraries log by the facades `log` and `tracing` into a log.
 //!
-//! `log` and `tracing` are the ends of the two facades. Each event becomes one structured record: its values are
-//! written to the scratch as they are visited, `places` finds the callsite, and `append` puts both into the thread's
-//! ring. `span` keeps what the spans of `tracing` say, and `visitor` writes its values.
+//! `log.rs` and `tracing.rs` implement what each facade calls for an event. An event becomes one structured record: the
+//! facade visits its values, and the bridge writes each of them to the scratch; `places` finds the record's callsite;
+//! `append` puts callsite and values into the thread's ring. `span` keeps the names and fields of the spans of
+//! `tracing`, and `visitor` writes the values that `tracing` visits.
 
 #[cfg(feature = "log")]
 mod log;

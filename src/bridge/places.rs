@@ -1,10 +1,10 @@
-//! The callsites of events: found by what an event says of its place, without a lock.
+//! The callsites of events. An event's callsite is found by its place (level, target, file and line), without a lock.
 //!
-//! An event's target and file need not be static, and the same address may hold another text later. So places are
-//! compared by their contents, with the definitions in the registry. The table here holds their ids, by a hash. It is
-//! never emptied, and its length is fixed: a program may make targets as it runs, and then there is no end of places.
-//! Those that come when the table is full share one callsite for each level and shape, and their records name the place
-//! in fields.
+//! The target and the file of an event need not be static texts: the same address may hold another text later. So a
+//! place is compared by its contents, with the definition in the registry of callsites. A hash table holds the ids of
+//! the callsites. It is never emptied, and its length is fixed, because a program that makes targets while it runs can
+//! have any number of places. When the table is full, all further places share one callsite for each level and shape,
+//! and their records name the place in fields.
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|
@@ -18,25 +18,25 @@ use crate::format::{CallsiteInfo, FieldType, Type};
 use crate::gate::{Gate, Refusal};
 use crate::level::Level;
 
-/// So many places have callsites of their own: more than there are in a large program's code.
+/// The most places that have callsites of their own: more than a large program's code has.
 const PLACES_MAX: usize = 16_384;
 
-/// Twice as many, so that few places meet in one slot.
+/// The slots of the table: twice as many, so that few places have the same first slot.
 const SLOTS: usize = 2 * PLACES_MAX;
 
-/// So many slots are tried for one place.
+/// How many slots are tried for one place, its first one and those after it.
 const TRIES: usize = 32;
 
-/// Ids of callsites; 0 is none.
+/// The ids of the places' callsites; 0 in a free slot.
 static TABLE: [AtomicU32; SLOTS] = [const { AtomicU32::new(0) }; SLOTS];
 
-/// Their numbers for `admission`; 0 is none yet.
+/// The numbers by which `admission` knows these callsites; 0 if it has not asked for one yet.
 static NUMBERS: [AtomicU32; SLOTS] = [const { AtomicU32::new(0) }; SLOTS];
 
-/// Slots that are taken.
+/// How many slots are taken.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-/// The callsites of further places, by level and shape.
+/// The ids of the callsites that all further places share, by level and shape; 0 until one is registered.
 static SHARED: [[AtomicU32; Shape::COUNT]; Level::ALL.len()] =
     [const { [const { AtomicU32::new(0) }; Shape::COUNT] }; Level::ALL.len()];
 
@@ -50,7 +50,7 @@ pub(super) struct Place<'a> {
     pub(super) line: u32,
 }
 
-/// Which values the event's record has besides the fields.
+/// Which values the event's record has before its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) spans: bool,
@@ -89,16 +89,17 @@ impl Shape {
 /// The callsite for an event's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
+    /// The place's own.
     Own(u32),
-    /// It does not name the place.
+    /// One that does not name the place.
     Shared(u32),
 }
 
-/// The callsite of a place: found, or registered now.
+/// Returns the callsite of a place. Registers one at the place's first event.
 ///
 /// # Errors
-/// If the place is not registered yet: [`Refusal::Reentrant`] to a signal handler that has interrupted a registration
-/// of its own thread, and [`Refusal::Forked`] in a forked child.
+/// If the place is not registered yet: [`Refusal::Reentrant`] if a signal handler calls this and has interrupted a
+/// registration on its own thread, and [`Refusal::Forked`] in a forked child.
 pub(super) fn find(gate: &Gate, place: Place<'_>, shape: Shape) -> Result<Found, Refusal> {
     match own(gate, place, shape)? {
         Some((_, id)) => Ok(Found::Own(id)),
@@ -106,13 +107,14 @@ pub(super) fn find(gate: &Gate, place: Place<'_>, shape: Shape) -> Result<Found,
     }
 }
 
-/// The number of a place's callsite for `admission`; `None` if it has none of its own.
+/// The number by which `admission` knows the place's callsite; `None` if the place has none of its own.
 pub(super) fn number(gate: &Gate, place: Place<'_>, shape: Shape) -> Option<u32> {
     let (slot, _) = own(gate, place, shape).ok()??;
     callsite::number_in(&NUMBERS[slot])
 }
 
-/// The slot and the id of a place with a callsite of its own, which is registered now if there is room.
+/// The slot and the id of the place's own callsite. Registers one if the place has none and there is room. `None` if
+/// there is no room.
 fn own(gate: &Gate, place: Place<'_>, shape: Shape) -> Result<Option<(usize, u32)>, Refusal> {
     let first = hash(place, shape);
     for step in 0..TRIES {
@@ -141,7 +143,7 @@ fn own(gate: &Gate, place: Place<'_>, shape: Shape) -> Result<Option<(usize, u32
     Ok(None)
 }
 
-/// The callsite of all places of a level that have none of their own.
+/// The callsite that all places share that have none of their own. Registers it at its first use.
 #[cold]
 fn find_shared(gate: &Gate, level: Level, shape: Shape) -> Result<Found, Refusal> {
     let slot = &SHARED[level as usize - 1][shape.index()];
@@ -161,7 +163,8 @@ fn find_shared(gate: &Gate, level: Level, shape: Shape) -> Result<Found, Refusal
 #[cold]
 #[inline(never)]
 fn register(gate: &Gate, place: Place<'_>, shape: Shape) -> Result<u32, Refusal> {
-    // A forked child of a logger into memory passes the gate. It must not wait for the registry's lock.
+    // The gate of a logger into memory admits a forked child too. The child must not wait for the registry's lock: the
+    // thread that held it may not exist in the child.
     if gate.is_forked() {
         return Err(Refusal::Forked);
     }
@@ -177,11 +180,11 @@ fn is_of(info: &CallsiteInfo, place: Place<'_>, shape: Shape) -> bool {
         && *info.template == *shape.template()
         && *info.target == *place.target
         && *info.file == *place.file
-        // A macro of the program may be in the same line, with the same template.
+        // One of diolog's own macros may be in the same line, with the same template and other fields.
         && info.fields.iter().map(|(name, of)| (&**name, *of)).eq(shape.fields().iter().copied())
 }
 
-/// A hash of the place. Of the file its end is enough: the rest differs less.
+/// A hash of the place. It takes only the end of the file's path, because the beginnings of paths are often the same.
 fn hash(place: Place<'_>, shape: Shape) -> usize {
     const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
     let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(MULTIPLIER).rotate_left(29);

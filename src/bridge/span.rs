@@ -1,5 +1,5 @@
-//! What a span says of itself: the names from the outermost span to it, and its fields, made once and copied into the
-//! records of the events within it.
+//! The context of a span: the names of the spans from the outermost one to it, and its fields. Both are made when the
+//! span begins, and copied into the record of each event in the span.
 
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use super::visitor::FieldVisitor;
 use crate::fields::{Inline, InlineFields, Scratch, merge_fields};
 
-/// The longest names of nested spans, together. Spans may be nested without end.
+/// The most bytes of the names of nested spans together, because spans may be nested to any depth.
 const NAMES_BYTES_MAX: usize = 1024;
 
-/// The most bytes of the fields of one span: they are copied into each record.
+/// The most bytes of the fields of one span, because they are copied into each record.
 const FIELDS_BYTES_MAX: usize = 4096;
 
-/// The spans' contexts, by the number of the bridge: each may have a filter of its own, and so see other spans.
+/// The contexts of one span, one for each bridge, with the bridge's number. A bridge may have a filter of its own, and so
+/// may see other spans around this one.
 #[derive(Debug, Default)]
 struct Contexts(Vec<(u64, Context)>);
 
@@ -23,19 +24,21 @@ struct Contexts(Vec<(u64, Context)>);
 #[derive(Clone, Debug)]
 struct Context {
     names: Arc<Names>,
-    /// As they stand in records.
+    /// The span's own fields, encoded as in a record.
     fields: Vec<u8>,
+    /// Whether some fields did not fit.
     cut: bool,
 }
 
-/// Such as `request:handler`.
+/// The names of a span and of those around it, such as `request:handler`.
 #[derive(Debug)]
 struct Names {
     text: String,
     cut: bool,
 }
 
-/// Gives a span its context, with the fields that `record` visits. That runs code of the user: nothing is locked then.
+/// Gives a span its context, with the fields that `record` visits. `record` runs code of the user, so it is called
+/// while no lock is held.
 pub(super) fn begin<'a, R: LookupSpan<'a>>(bridge: u64, span: &SpanRef<'a, R>, record: impl FnOnce(&mut dyn Visit)) {
     let (fields, cut) = visited(span.name(), record);
     let parent = span.parent().and_then(|parent| names_of(bridge, &parent));
@@ -51,7 +54,7 @@ pub(super) fn begin<'a, R: LookupSpan<'a>>(bridge: u64, span: &SpanRef<'a, R>, r
     }
 }
 
-/// Takes the fields that `record` visits, in place of earlier ones with the same names.
+/// Adds the fields that `record` visits to a span's context. They replace earlier fields with the same names.
 pub(super) fn update<'a, R: LookupSpan<'a>>(bridge: u64, span: &SpanRef<'a, R>, record: impl FnOnce(&mut dyn Visit)) {
     let (fields, cut) = visited(span.name(), record);
     let mut extensions = span.extensions_mut();
@@ -61,16 +64,16 @@ pub(super) fn update<'a, R: LookupSpan<'a>>(bridge: u64, span: &SpanRef<'a, R>, 
     }
 }
 
-/// Sets the names of the spans around an event, of which `innermost` is one.
+/// Writes the names of the spans around an event; `innermost` is the innermost one.
 pub(super) fn write_names<'a, R: LookupSpan<'a>>(bridge: u64, innermost: &SpanRef<'a, R>, inline: &mut Inline<'_, '_>) {
-    // A span that a panic interrupted as it began has no context, nor has one from before the bridge.
+    // A span has no context if it began before the bridge was installed, or if a panic interrupted its beginning.
     let mut spans = innermost.scope();
     if let Some(names) = spans.find_map(|span| names_of(bridge, &span)) {
         inline.spans(&names.text, names.cut);
     }
 }
 
-/// Adds the fields of the spans, those of the innermost one first.
+/// Writes the fields of the spans around an event, those of the innermost one first.
 pub(super) fn write_fields<'a, R: LookupSpan<'a>>(
     bridge: u64,
     innermost: &SpanRef<'a, R>,
@@ -92,7 +95,7 @@ fn context_in(contexts: Option<&Contexts>, bridge: u64) -> Option<&Context> {
     contexts?.0.iter().find(|(number, _)| *number == bridge).map(|(_, context)| context)
 }
 
-/// The fields that `record` visits, as they stand in records, and whether they are cut.
+/// The fields that `record` visits, encoded as in a record, and whether some did not fit.
 fn visited(span: &str, record: impl FnOnce(&mut dyn Visit)) -> (Vec<u8>, bool) {
     let mut buffer = Vec::new();
     let mut scratch = Scratch::growing(&mut buffer, FIELDS_BYTES_MAX);

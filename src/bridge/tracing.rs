@@ -87,13 +87,13 @@ use crate::logger::Logger;
 #[derive(Clone)]
 pub struct TracingBridge {
     logger: Logger,
-    /// Distinguishes its contexts of spans from those of other bridges.
+    /// A number of its own: a span keeps one context for each bridge.
     number: u64,
 }
 
 impl TracingBridge {
-    /// A bridge to the log of `logger`, which it keeps open: once it is in a global subscriber, until the process
-    /// exits, which drains it (see [`Logger`]), or somebody calls [`Logger::close`].
+    /// A bridge to the log of `logger`. A bridge in a global subscriber keeps the log open until somebody calls
+    /// [`Logger::close`] or the process exits; the exit drains the log (see [`Logger`]).
     pub fn new(logger: &Logger) -> TracingBridge {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         TracingBridge { logger: logger.clone(), number: NUMBER.fetch_add(1, Relaxed) }
@@ -151,7 +151,8 @@ impl<S> Filter<S> for TracingBridge {
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // With `sometimes`, values would be evaluated that no layer wants. The level is looked at again for each event.
+        // Not `sometimes`: then `tracing` would evaluate values that no layer wants. The level is checked again for each
+        // event.
         match self.logger.is_enabled_for(level_of(metadata.level()), metadata.target()) {
             true => Interest::always(),
             false => Interest::never(),

@@ -1,4 +1,4 @@
-//! Writes the values of `tracing` as they are visited, each with its type.
+//! Writes the values that `tracing` visits, each with its type.
 
 use std::error::Error;
 use std::fmt;
@@ -14,18 +14,18 @@ pub(super) const MESSAGE: &str = "message";
 /// Writes the values of an event.
 pub(super) struct EventVisitor<'w, 's, 'b> {
     pub(super) inline: &'w mut Inline<'s, 'b>,
-    /// Whether there may be others than the message.
+    /// Whether the event may have other values than the message.
     pub(super) are_fields: bool,
 }
 
-/// Writes fields: those of an event, or those of a span under its name.
+/// Writes the fields of an event; or those of a span, whose names then begin with the span's.
 pub(super) struct FieldVisitor<'w, 's, 'b, 'n> {
     pub(super) fields: &'w mut InlineFields<'s, 'b>,
     pub(super) span: Option<&'n str>,
 }
 
 impl EventVisitor<'_, '_, '_> {
-    /// Writes a value: as the message, if it is the first one of that name, or else by `as_field`.
+    /// Writes a value. The first one with the name `message` is the event's text; all others are written by `as_field`.
     fn visit(
         &mut self,
         field: &Field,
@@ -40,7 +40,7 @@ impl EventVisitor<'_, '_, '_> {
     }
 }
 
-/// Visits values of these types as fields, unless they are the message.
+/// Methods that write a value of each type as the message or as a field.
 macro_rules! message_or_field {
     ($($method:ident: $type:ty;)*) => {
         $(fn $method(&mut self, field: &Field, value: $type) {
@@ -71,12 +71,12 @@ impl Visit for EventVisitor<'_, '_, '_> {
 }
 
 impl FieldVisitor<'_, '_, '_, '_> {
-    /// Calls `write` with the name of a field, in parts.
+    /// Calls `write` with the field's name, which is given in parts.
     fn named(&mut self, field: &Field, write: impl FnOnce(&mut InlineFields<'_, '_>, &[&str])) {
         self.named_with(field, "", write);
     }
 
-    /// The same, with an ending to the name.
+    /// As [`named`](Self::named), with `ending` after the name.
     fn named_with(&mut self, field: &Field, ending: &str, write: impl FnOnce(&mut InlineFields<'_, '_>, &[&str])) {
         let name = field.name();
         let name = name.strip_prefix("r#").unwrap_or(name);

@@ -1,6 +1,6 @@
 //! Block 0: the first block of a file, which says whether the file is a segment, and whose.
 //!
-//! The one place that reads it, for the writer (which must not take another's file for its own) and for the reader.
+//! Only this file reads it, for the reader and for the writer, which must recognise the files of other logs.
 
 use super::block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, HeaderFault};
 use super::limits::GRID_BYTES;
@@ -37,14 +37,14 @@ impl Block0 {
         if is_zero(&bytes[..filled]) {
             return Ok(Block0::Unwritten);
         }
-        // A file that is shorter than a header is compared as if zeros followed: the checksum cannot fit then.
+        // If the file is shorter than a header, zeros fill the rest of the buffer, and the checksum does not fit.
         let block = match BlockHeader::decode(&bytes, 0) {
             Ok(block) if block.block_flags().has(BlockFlags::SEGMENT_HEADER) => block,
             Ok(_) | Err(HeaderFault::Checksum) => return Ok(Block0::Damaged { block: None }),
             Err(HeaderFault::Newer { newer, .. }) => return Ok(Block0::Newer(newer)),
             Err(HeaderFault::Zero | HeaderFault::NotABlock) => return Ok(Block0::Foreign),
         };
-        // `decode` has bounded the length, and so this allocation.
+        // `decode` has checked the length, so the allocation is bounded.
         let wanted = BLOCK_HEADER_BYTES + block.valid.get() as usize;
         if wanted > GRID_BYTES {
             bytes.resize(wanted, 0);

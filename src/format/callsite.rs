@@ -43,11 +43,11 @@ pub(crate) struct CallsiteParts<'a> {
 }
 
 impl CallsiteParts<'_> {
-    /// The most bytes of a definition whose texts have all been cut to nothing. A block has more room for one.
+    /// The most bytes that a definition takes if all its texts are empty. Every block has more room than this for one.
     pub(crate) const BYTES_MIN: usize = size_of::<RawCallsite>() + 3 * 2 + 2 * FIELDS_MAX;
 
-    /// Appends the definition to `out`, in `bytes_max` bytes at most, which are at least [`Self::BYTES_MIN`]. The
-    /// longest texts are cut if it has more.
+    /// Appends the definition to `out`, in at most `bytes_max` bytes. If it is longer, the longest texts are cut.
+    /// `bytes_max` is at least [`Self::BYTES_MIN`].
     ///
     /// # Panics
     /// In a debug build, if there are more fields than [`FIELDS_MAX`].
@@ -82,7 +82,7 @@ impl CallsiteParts<'_> {
     }
 }
 
-/// The largest length to which texts of these `lengths` can be cut so that all take `bytes_max` bytes at most.
+/// The largest length for which texts of these `lengths`, each cut to it, take at most `bytes_max` bytes together.
 fn longest_text(bytes_max: usize, lengths: impl Iterator<Item = usize> + Clone) -> usize {
     let (mut fits, mut too_long) = (0, usize::from(u16::MAX) + 1);
     while too_long - fits > 1 {
@@ -149,7 +149,7 @@ impl CallsiteInfo {
         self.line
     }
 
-    /// The text with placeholders that the records are shown by, such as `order {id} filled`.
+    /// The template of the records' text, such as `order {id} filled`.
     pub fn template(&self) -> &str {
         &self.template
     }

@@ -1,6 +1,6 @@
 //! Days of the calendar, counted from 1970-01-01.
 
-/// Year, month and day of the day that is so many days after 1970-01-01.
+/// Year, month and day of a day, which is given by its number: day 0 is 1970-01-01.
 pub(crate) fn date_of(days: i64) -> (i64, i64, i64) {
     // Years that begin in March, so that a leap day is the last one; 146,097 days are 400 years. The method is that of
     // Howard Hinnant's "chrono-compatible low-level date algorithms".
@@ -14,7 +14,7 @@ pub(crate) fn date_of(days: i64) -> (i64, i64, i64) {
     (year_of_era + 400 * era + i64::from(month <= 2), month, day)
 }
 
-/// The number of a day, from 1970-01-01 on; `None` if there is no such day.
+/// The number of a day; `None` if there is no such day.
 pub(super) fn days_to(year: i64, month: i64, day: i64) -> Option<i64> {
     // The inverse of the above, by the same method.
     let year_from_march = year - i64::from(month <= 2);

@@ -1,7 +1,7 @@
 //! The fields of a structured record: the names of its callsite, and the values of the record.
 //!
-//! A field may stand for several that have names of their own, for programs whose fields are not known when they are
-//! compiled. Their names and types are among the values; a reader gives them as fields like the others.
+//! A program may know the names of some fields only when it runs. One field of the callsite then stands for all of these:
+//! its value contains their names, types and values. A reader returns them like other fields.
 
 use super::callsite::CallsiteInfo;
 use super::newer::Newer;
@@ -38,7 +38,7 @@ pub struct Fields<'a> {
     callsite: &'a [(Box<str>, FieldType)],
     index: usize,
     values: Values<'a>,
-    /// What is left of the fields with names of their own.
+    /// The fields with names of their own that are still to come.
     named: Values<'a>,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Field<'a>;
 
-    // As `Values::next`.
+    // Always inlined for the reason that `Values::next` gives.
     #[inline(always)]
     fn next(&mut self) -> Option<Field<'a>> {
         loop {
@@ -102,21 +102,21 @@ fn take_name<'a>(values: &mut Values<'a>) -> Result<(&'a str, FieldType), Unread
     let name = values.name().ok_or(Unreadable::Invalid)?;
     let [code] = *values.take::<1>().ok_or(Unreadable::Invalid)?;
     let field = FieldType::from_code(code).map_err(Unreadable::Newer)?;
-    // It would have no end.
+    // Such a field cannot contain others: there would be no limit to the depth.
     if field.of == Type::Fields { Err(Unreadable::Invalid) } else { Ok((name, field)) }
 }
 
 /// Why the values of a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// They are not those of the record's callsite.
+    /// They do not have the types of the callsite's fields.
     Invalid,
     /// A newer diolog wrote them.
     Newer(Newer),
 }
 
-/// Checks that the values of a record are those of its callsite, and that none follow them. Returns whether one of them
-/// was cut.
+/// Checks that the values of a record have the types of its callsite's fields, and that nothing follows them. Returns
+/// whether one of them was cut.
 #[inline]
 pub(crate) fn check_values(callsite: &CallsiteInfo, values: &[u8], layout: Layout) -> Result<bool, Unreadable> {
     if let Some(newer) = callsite.newer {
@@ -134,7 +134,8 @@ pub(crate) fn check_values(callsite: &CallsiteInfo, values: &[u8], layout: Layou
     check_others(others, values)
 }
 
-/// Checks that `values` are of these fields, and that none follow them. Returns whether one of them was cut.
+/// Checks that `values` have the types of these fields, and that nothing follows them. Returns whether one of them was
+/// cut.
 #[inline(never)]
 fn check_others(fields: &[(Box<str>, FieldType)], mut values: Values<'_>) -> Result<bool, Unreadable> {
     let mut any_cut = false;
@@ -147,7 +148,7 @@ fn check_others(fields: &[(Box<str>, FieldType)], mut values: Values<'_>) -> Res
     if values.rest().is_empty() { Ok(any_cut) } else { Err(Unreadable::Invalid) }
 }
 
-/// The same for fields with names of their own.
+/// As [`check_others`], for the content of fields with names of their own.
 fn check_named(content: &[u8]) -> Result<bool, Unreadable> {
     let mut values = Values::new(content, Layout::Plain);
     let mut any_cut = false;

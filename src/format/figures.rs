@@ -1,6 +1,6 @@
 //! The figures of a log and of its producers at one moment, which the writer leaves in blocks for whoever watches.
 //!
-//! They are no proof of anything: rows and ends of producers are. A reader of records steps over them.
+//! They prove nothing: the producers' rows and ends do. A reader of records steps over them.
 
 use std::mem::offset_of;
 
@@ -25,7 +25,7 @@ pub enum State {
 }
 
 impl State {
-    /// The state with this number; a later revision's is a failure of a kind.
+    /// The state with this number. An unknown number is of a later revision, and counts as `Failed`.
     pub(crate) const fn from_u8(state: u8) -> State {
         match state {
             0 => State::Ok,

@@ -6,8 +6,8 @@ pub(crate) const GRID_BYTES: usize = 4096;
 /// The largest block, in bytes: the bound on a reader's allocation for one.
 pub(crate) const BLOCK_BYTES_MAX: usize = 16 << 20;
 
-/// How far apart, in bytes of blocks, a writer may place records that a reader still sorts by time. A reader holds this
-/// much in memory; a writer stays well below it.
+/// A reader sorts records by time if they are at most so many bytes of blocks apart, and holds as much in memory. A
+/// writer places records much closer than this.
 pub(crate) const MERGE_BYTES_MAX: usize = 64 << 20;
 
 /// The most producers that may be alive at once: a segment header has a row for each, and is one block.
@@ -20,12 +20,12 @@ pub(crate) const WRITER_PRODUCER: u32 = 0;
 pub(crate) const NAME_BYTES_MAX: usize = 255;
 
 /// The most bytes that the definition of a callsite takes in a block of `block_bytes`, with its record's header: an
-/// eighth of the block. The block has room for the longest message beside one.
+/// eighth of the block. So the longest message still fits into a block with one definition.
 pub(crate) const fn definition_bytes_max(block_bytes: usize) -> usize {
     block_bytes / 8
 }
 
-/// The most fields of a callsite: the types of so many fit into an eighth of the smallest block.
+/// The most fields of a callsite: their types fit into an eighth of the smallest block.
 pub(crate) const FIELDS_MAX: usize = 128;
 
 /// The longest name of a field, in bytes: longer ones are cut.

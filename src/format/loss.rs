@@ -1,7 +1,7 @@
 //! Why records are not in the files: the causes, counts by cause, and the payloads of gap and refusals records.
 //!
-//! The producing side counts losses by these causes, the files hold the counts, and the reader names them again. That
-//! records are missing follows from the sequence numbers alone; what is here explains it.
+//! The producing side counts losses by these causes, the files hold the counts, and the reader shows them. The sequence
+//! numbers alone prove how many records are missing; the causes explain it.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::limits::WRITER_PRODUCER;
 
-/// The most gap records in a block: they are for people, and a producer that loses every second record has thousands of
-/// gaps. A reader passes over further ones, since it looks at all of a block's for each of its holes.
+/// The most gap records in a block. Gap records are for people, and a producer that loses every second record has
+/// thousands of gaps. A reader ignores more than this many in a block, because for each hole it searches all of them.
 pub(crate) const GAPS_MAX: usize = 64;
 
 /// Why a record is not in the files.
@@ -132,12 +132,12 @@ impl DroppedBy {
         self.with(other, u64::saturating_add)
     }
 
-    /// Those that were counted after `earlier` ones of the same producer.
+    /// The attempts that were dropped since `earlier`, which are counts of the same producer.
     pub(crate) fn since(self, earlier: DroppedBy) -> DroppedBy {
         self.with(earlier, u64::saturating_sub)
     }
 
-    /// As many of them as `total` at most, those of the first causes first.
+    /// At most `total` of these attempts. It keeps those of the first causes.
     pub(crate) fn at_most(self, total: u64) -> DroppedBy {
         let mut left = total;
         let mut take = |count: u64| {
@@ -230,7 +230,7 @@ pub(crate) struct RefusalCounts {
     pub(crate) closed: U64,
     /// A signal handler interrupted an append, and logged through the same ring.
     pub(crate) reentrant: U64,
-    /// No ring was to be had.
+    /// The thread could not have a ring.
     pub(crate) no_ring: U64,
 }
 

@@ -1,7 +1,7 @@
 //! The marks by which a reader distinguishes bytes of a newer version from damage.
 //!
-//! Whatever a checksum confirms was written on purpose. If this version does not know it, a newer diolog wrote it: a
-//! reader reports that, and calls nothing lost because of it.
+//! Bytes whose checksum is right were written on purpose. If this version does not know their meaning, a newer diolog
+//! wrote them. A reader reports that, and calls nothing lost because of it.
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
 //! The packed encoding: the writer makes it from plain values, and the reader finds the records in it.
 //!
-//! A record is a callsite's id, the time since the record before it, a length, and packed values. The id 0 is a message
-//! without a callsite. There is no padding, and level and types are in the callsite's definition.
+//! A packed record consists of the callsite's id, the time since the record before it, a length, and the packed values.
+//! The id 0 marks a message, which has no callsite. There is no padding. The callsite's definition has the level and the
+//! types of the values.
 
 use super::value::{FieldType, POWERS, Type};
 use super::varint::{
@@ -12,10 +13,10 @@ use super::varint::{
 /// The fewest bytes of a packed record.
 pub(crate) const PACKED_RECORD_BYTES_MIN: usize = 3;
 
-/// The code of a message, which is of no callsite.
+/// The code of a message. Callsites have codes from 1 on.
 pub(crate) const MESSAGE_CODE: u32 = 0;
 
-/// The bit of a message's first byte that says that it was cut. Its level is in the bits below.
+/// This bit of a message's first byte says that the message was cut. The bits below it are its level.
 pub(super) const MESSAGE_TRUNCATED: u8 = 1 << 3;
 
 /// The most bytes before the values: code, time, length.
@@ -27,12 +28,12 @@ const SLACK_BYTES: usize = VARINT_BYTES_MAX - 1;
 /// The most bytes that the packed form of `plain_bytes` of plain values takes.
 #[inline(always)]
 const fn values_bytes_max(plain_bytes: usize) -> usize {
-    // Eight bytes become nine, sixteen eighteen; nothing else grows.
+    // At most, 8 plain bytes become 9 packed ones, and 16 become 18. No other value grows.
     plain_bytes + plain_bytes / 8
 }
 
-/// The room that [`pack_record`] and [`pack_message`] need for a record with `payload_bytes`. The record takes less,
-/// and what it does not take may be changed.
+/// The room that [`pack_record`] and [`pack_message`] need for a record with `payload_bytes`. The record takes less. The
+/// two may overwrite the rest of the room.
 #[inline(always)]
 pub(crate) const fn packed_room(payload_bytes: usize) -> usize {
     HEAD_BYTES_MAX + values_bytes_max(payload_bytes) + SLACK_BYTES + 1
@@ -69,7 +70,7 @@ pub(crate) enum Word {
 }
 
 impl Word {
-    /// The same type, if it is one.
+    /// The type as a `Word`; `None` if its plain values do not take eight bytes.
     pub(crate) const fn of(field: FieldType) -> Option<Word> {
         match field {
             FieldType { of: Type::Unsigned, optional: false } => Some(Word::Unsigned),
@@ -83,14 +84,14 @@ impl Word {
 /// The most values that [`pack_words`] packs.
 pub(crate) const WORDS_MAX: usize = 12;
 
-/// An offset in [`WordsRoom`]. Masked with this, it has room for a varint, so that no bounds have to be checked.
+/// Masks an offset in [`WordsRoom`]: a varint fits after the masked offset, so the compiler needs no bounds check.
 const WORDS_MASK: usize = 127;
 
-/// The room of a record of [`WORDS_MAX`] values at most.
+/// Room for a record of at most [`WORDS_MAX`] values.
 pub(crate) type WordsRoom = [u8; WORDS_MASK + 1 + VARINT_BYTES_MAX];
 
 const _: () = assert!(HEAD_BYTES_MAX + WORDS_MAX * VARINT_BYTES_MAX <= WORDS_MASK);
-// One byte holds the length of the values.
+// The length of the values fits into a varint of one byte.
 const _: () = assert!(WORDS_MAX * VARINT_BYTES_MAX < 1 << 7);
 
 /// The code of a callsite as a varint, made once for all of its records.
@@ -161,7 +162,7 @@ pub(crate) fn pack_message(
     Some(copy(buffer, at + 1, message))
 }
 
-/// Packs all values of `plain`. There is room.
+/// Packs all values of `plain`. The caller has checked that there is room.
 #[inline]
 fn pack_values(buffer: &mut [u8], mut at: usize, types: &[FieldType], plain: &[u8]) -> Option<usize> {
     let mut rest = plain;
@@ -243,11 +244,12 @@ pub(crate) fn copy_ends<const BYTES: usize>(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Writes a number with a fraction to the beginning of `room`: as an integer and a power of ten if that gives back
-/// every bit of it, otherwise its bits. Returns the number of bytes.
+/// Writes a number with a fraction to the beginning of `room`. If an integer divided by a power of ten is the same
+/// number, bit for bit, this writes the integer and the power, otherwise the number's bits. Returns how many bytes it has
+/// written.
 #[inline(always)]
 fn set_decimal(room: &mut [u8; VARINT_BYTES_MAX], value: f64) -> usize {
-    // Two places first: prices have them, and so have integers, which then show that they need none.
+    // Two decimal places are tried first: they suit prices, and also integers, whose last two digits are then zeros.
     let two = decimal(value, 1);
     let word = match two {
         Some(integer) if integer % 100 != 0 => Some(decimal_word(integer, 1)),
@@ -259,11 +261,12 @@ fn set_decimal(room: &mut [u8; VARINT_BYTES_MAX], value: f64) -> usize {
     }
 }
 
-/// The word of a number with a fraction that does not need just two places. As one with two places it is `two`.
+/// The word of a number that does not need exactly two decimal places; `None` if it is no decimal. `two` is the number's
+/// integer with two places, if it has one.
 #[inline(never)]
 fn other_decimal(value: f64, two: Option<i64>) -> Option<u64> {
-    // A number of fewer places is one of six, unless it is so large that the product is rounded. So one division finds
-    // out most numbers that are no decimals.
+    // A number with fewer than six places also is one with six, unless it is so large that the product with 10⁶ is
+    // rounded. So if this one division fails, a smaller number is no decimal at all.
     const PRODUCT_MAX: f64 = (1_u64 << 49) as f64;
     if let Some(integer) = two {
         return Some(decimal_word(integer / 100, 0));
@@ -276,16 +279,16 @@ fn other_decimal(value: f64, two: Option<i64>) -> Option<u64> {
     with(0).or_else(|| with(2)).or(six.map(|integer| decimal_word(integer, 3)))
 }
 
-/// The integer that gives back every bit of `value` when it is divided by this power.
+/// The integer that, divided by this power of ten, is `value` bit for bit; `None` if there is none.
 #[inline(always)]
 fn decimal(value: f64, power: usize) -> Option<i64> {
-    // The low bits of the sum with this are the integer that is nearest to the product, if that is at most
-    // `INTEGER_MAX`. Those of a larger one, of infinity and of NaN are an integer whose quotient is not the value.
+    // Adding this number rounds the product to an integer, which is then in the low bits of the sum. This holds up to
+    // `INTEGER_MAX`. A larger product, infinity and NaN leave other bits there, and the check below refuses them.
     const ROUND: f64 = (3_u64 << 51) as f64;
     let sum = value * POWERS[power] + ROUND;
     let integer = sum.to_bits().wrapping_sub(ROUND.to_bits()) as i64;
     let quotient = integer as f64 / POWERS[power];
-    // Zero with a sign differs from the quotient by that bit.
+    // The comparison of bits also refuses −0.0, because the quotient is +0.0.
     (quotient.to_bits() == value.to_bits() && integer.unsigned_abs() <= INTEGER_MAX).then_some(integer)
 }
 

@@ -80,7 +80,7 @@ impl Kind {
     }
 }
 
-/// Marks of one record. A reader may ignore those that it does not know: a new meaning of the payload is a new kind.
+/// Marks of one record. A reader may ignore unknown ones, because a new meaning of the payload gets a new kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecordFlags;
 
@@ -133,7 +133,7 @@ pub(crate) enum RecordFault {
 }
 
 impl RecordHeader {
-    /// The bytes of the header, as two words: the writer stores them with two instructions for each record.
+    /// The bytes of the header, as two words, which the writer stores with two instructions.
     #[inline(always)]
     pub(crate) fn to_words(self) -> [u8; RECORD_HEADER_BYTES] {
         let tag = u32::from_le_bytes([self.kind, self.level, self.flags, self.reserved]);
@@ -152,7 +152,7 @@ impl RecordHeader {
             return Err(RecordFault::NoKind);
         }
         let length = header.length.get() as usize;
-        // The length is compared before it is padded, which would overflow near the integer's end.
+        // Compared before it is padded: padding could overflow.
         if length > rest.len() || padded(length) > rest.len() {
             return Err(RecordFault::Short);
         }

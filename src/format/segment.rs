@@ -17,8 +17,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) log: LogId,
     /// The run that wrote the segment.
     pub(crate) run: StoredRunId,
-    /// If the records were taken from rings without the writer's doing: the run whose rings they were. In a segment
-    /// that a recovery has written it is `run` itself, in a snapshot the log's run.
+    /// The run from whose rings the records were taken, if no writer has written the segment: `run` itself if a recovery
+    /// wrote it, and the log's run in a snapshot.
     pub(crate) rings_of: Option<StoredRunId>,
     /// The kernel's id of the machine's boot; zeros if it has none.
     pub(crate) boot: [u8; 16],
@@ -34,11 +34,11 @@ pub(crate) struct SegmentHeader {
     pub(crate) incompatible_features: u32,
     /// Bits that a reader may ignore: [`SegmentHeader::RETENTION`].
     pub(crate) compatible_features: u32,
-    /// If `previous_segment_id` is 0: how many files right before this one hold no block; they may be removed. 0
-    /// otherwise.
+    /// In a run's first segment: how many files with the numbers right before this one hold no block. They may have been
+    /// removed. 0 in all other segments.
     pub(crate) unused_before: u32,
-    /// How many of these, the first ones, earlier runs have left: each such run ended before its first write, unless
-    /// the file was prepared by a run that did not end cleanly. 0 before revision 7.
+    /// How many of these files, the first ones, are of earlier runs. A run left such a file if it ended before its first
+    /// write, or if it had prepared the file and did not end cleanly. 0 before revision 7.
     pub(crate) left_before: u16,
     /// The service's name; at most [`NAME_BYTES_MAX`] bytes.
     pub(crate) service: String,

@@ -1,6 +1,6 @@
 //! The shard header: whose records these are, how many, and how they are encoded.
 //!
-//! It says that for every encoding, so that a reader accounts for records that it cannot decode.
+//! It is the same for every encoding, so that a reader can account for records that it cannot decode.
 
 use std::mem::offset_of;
 

@@ -134,7 +134,7 @@ pub enum Value<'a> {
     Text(&'a str),
 }
 
-/// What stands in the place of one field.
+/// What is stored for one field of a callsite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Decoded<'a> {
     /// A value, and whether it was cut.
@@ -143,19 +143,19 @@ pub(crate) enum Decoded<'a> {
     Fields { content: &'a [u8], cut: bool },
 }
 
-/// What [`Values::skip`] steps over.
+/// What [`Values::skip`] has stepped over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Skipped<'a> {
     Value { cut: bool },
     Fields { content: &'a [u8], cut: bool },
 }
 
-/// How values are laid out.
+/// How values are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// Each value as in memory.
+    /// Each value has the same bytes as in memory.
     Plain,
-    /// Each value in as few bytes as it takes.
+    /// Each value takes as few bytes as it needs.
     Packed,
 }
 
@@ -167,13 +167,13 @@ pub(crate) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// For the values in `bytes`.
+    /// Reads the values in `bytes`.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], layout: Layout) -> Values<'a> {
         Values { rest: bytes, layout }
     }
 
-    /// The values from the byte at `offset` on; none if there are not as many bytes.
+    /// The values from the byte at `offset` on; no values if there are fewer bytes than that.
     #[inline(always)]
     pub(crate) fn from(&self, offset: usize) -> Values<'a> {
         Values { rest: self.rest.get(offset..).unwrap_or_default(), layout: self.layout }
@@ -185,9 +185,9 @@ impl<'a> Values<'a> {
         self.rest
     }
 
-    /// The next value, which is of type `field`; `None` if the bytes are not one.
-    // Always inlined: a value that is returned through memory is read there in other pieces than it was written in,
-    // which takes as long as all else.
+    /// Reads the next value, of type `field`; `None` if the bytes are not such a value.
+    // Always inlined. Otherwise the value is returned through memory, where it is read in pieces of another size than it
+    // was written in. The CPU cannot forward such stores to the loads, and that takes as long as all the rest.
     #[inline(always)]
     pub(crate) fn next(&mut self, field: FieldType) -> Option<Decoded<'a>> {
         if field.optional {
@@ -221,7 +221,7 @@ impl<'a> Values<'a> {
         Some(Decoded::Value { value, cut: false })
     }
 
-    /// The next value, which is an integer of 64 bits, as its bits; `None` if the bytes are not one.
+    /// Reads the next value, an integer of 64 bits, and returns its bits; `None` if the bytes are not one.
     #[inline(always)]
     pub(crate) fn next_integer(&mut self, of: Type) -> Option<u64> {
         match (self.layout, of) {
@@ -231,7 +231,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The next value, which is a number with a fraction, of 64 bits, as it is stored; `None` if the bytes are not one.
+    /// Reads the next value, an `f64`, in the form in which it is stored; `None` if the bytes are not one.
     #[inline(always)]
     pub(crate) fn next_fraction(&mut self) -> Option<Fraction> {
         if self.layout == Layout::Plain {
@@ -245,7 +245,7 @@ impl<'a> Values<'a> {
         Some(Fraction::from_word(word))
     }
 
-    /// Takes the next value, which is a number with a fraction, as its word, if it is packed as a decimal; below 2⁵⁶.
+    /// Reads the next value, an `f64`, if it is packed as a decimal, and returns its word, which is below 2⁵⁶.
     #[inline(always)]
     pub(crate) fn next_decimal_word(&mut self) -> Option<u64> {
         let (word, length) = split_varint(self.rest)?;
@@ -256,8 +256,8 @@ impl<'a> Values<'a> {
         Some(word)
     }
 
-    /// Steps over the next `count` values, which are packed and of types whose plain values take eight bytes. `None` if
-    /// the bytes are not as many.
+    /// Steps over the next `count` values. They must be packed, and of types whose plain values take eight bytes. `None`
+    /// if there are fewer bytes.
     #[inline(always)]
     pub(crate) fn skip_words(&mut self, count: usize) -> Option<()> {
         let mut at = 0;
@@ -268,14 +268,14 @@ impl<'a> Values<'a> {
         Some(())
     }
 
-    /// Steps over the next value, which is of type `field`. `None` if [`next`](Self::next) would give none.
+    /// Steps over the next value, of type `field`. `None` if [`next`](Self::next) would return `None`.
     #[inline(always)]
     pub(crate) fn pass(&mut self, field: FieldType) -> Option<()> {
         let is_packed = self.layout == Layout::Packed;
         if is_packed && field.is_word() { self.skip_words(1) } else { self.skip(field).map(drop) }
     }
 
-    /// As [`pass`](Self::pass), and says what it was.
+    /// As [`pass`](Self::pass), but returns what it has stepped over.
     #[inline(never)]
     pub(super) fn skip(&mut self, field: FieldType) -> Option<Skipped<'a>> {
         if field.optional {
@@ -305,7 +305,7 @@ impl<'a> Values<'a> {
         Some(Skipped::Value { cut: false })
     }
 
-    /// The name of a field whose name stands before its value.
+    /// Reads the name of a field whose name is stored before its value.
     pub(super) fn name(&mut self) -> Option<&'a str> {
         let [length] = *self.take::<1>()?;
         let (name, rest) = self.rest.split_at_checked(length.into())?;
@@ -340,7 +340,7 @@ impl<'a> Values<'a> {
         let value = match of {
             Type::Fields => return Some(Decoded::Fields { content, cut }),
             Type::Bytes => Value::Bytes(content),
-            // A text that somebody has damaged on purpose is still shown.
+            // The checksums are right, so somebody has made this invalid text on purpose. It is shown as bytes.
             _ => match std::str::from_utf8(content) {
                 Ok(text) if of == Type::Str => Value::Str(text),
                 Ok(text) => Value::Text(text),
@@ -375,12 +375,12 @@ impl<'a> Values<'a> {
 pub(crate) enum Fraction {
     /// The quotient of an integer by one of the [`POWERS`].
     Decimal { integer: i64, power: usize },
-    /// As it is.
+    /// All its bits.
     Number(f64),
 }
 
 impl Fraction {
-    /// Digits after the point of a decimal, by its power.
+    /// For each power, how many digits a decimal has after the point.
     pub(crate) const PLACES: [usize; POWERS.len()] = [0, 2, 4, 6];
 
     /// The decimal that is packed as this word.
@@ -399,6 +399,6 @@ impl Fraction {
     }
 }
 
-/// What a decimal number's integer is divided by. The quotient of two numbers that are exact is the nearest one to the
-/// decimal, as the text of the decimal is read.
+/// The integer of a decimal is divided by one of these. Integer and power are exact as `f64`. Therefore the quotient is the
+/// `f64` nearest to the decimal, the same that the parser makes of the decimal's text.
 pub(super) const POWERS: [f64; 4] = [1.0, 1e2, 1e4, 1e6];

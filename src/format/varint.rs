@@ -45,7 +45,7 @@ pub(super) fn set_varint(room: &mut [u8; VARINT_BYTES_MAX], value: u64) -> usize
         }
         more
     };
-    /// Two to the power of that. A product takes fewer instructions than a shift by a variable.
+    /// Two to the power of that number: a multiplication takes fewer instructions than a shift by a variable.
     const FACTOR: [u64; 64] = {
         let mut factor = [0; 64];
         let mut bit = 0;
@@ -107,7 +107,7 @@ pub(super) fn split_varint(bytes: &[u8]) -> Option<(u64, usize)> {
 /// How many bytes the varint takes that begins with `first`.
 #[inline(always)]
 pub(super) const fn varint_length(first: u8) -> usize {
-    // With bits above the byte's, so that eight are counted at most.
+    // The bits above the byte are set to end the count at eight.
     (!(first as u32)).trailing_zeros() as usize + 1
 }
 
@@ -137,7 +137,8 @@ fn split_nine(bytes: &[u8]) -> Option<(u64, usize)> {
     Some((u64::from_le_bytes(value), VARINT_BYTES_MAX))
 }
 
-/// The varint in the low bytes of `word`, and how many bytes it takes. If that is more than eight, the number is none.
+/// The varint in the low bytes of `word`, and how many bytes it takes. If it takes more than eight, the returned number
+/// means nothing.
 #[inline(always)]
 pub(super) fn low_varint(word: u64) -> (u64, usize) {
     let bytes = word.trailing_ones() + 1;

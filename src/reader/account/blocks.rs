@@ -49,23 +49,23 @@ pub(crate) enum Before {
 #[derive(Debug, Default)]
 pub(crate) struct RunBlocks {
     testimony: Testimony<Location>,
-    /// As [`durable_below`](Self::durable_below), by the blocks alone that the run itself has written: a recovery after
-    /// its end vouches for the blocks that it has found, and for no header.
+    /// As [`durable_below`](Self::durable_below), but only by blocks that the run itself has written. Blocks of a recovery
+    /// prove only that the blocks which it found were durable, and nothing about headers.
     confirmed_below: u64,
     /// The number of the next block, once known.
     expected: Option<u64>,
-    /// A later block can prove a missing block lost only if its number is below this: missing blocks from here on may
-    /// have been written after the reader looked for them.
+    /// A later block can prove that a missing block is lost only if the missing one has a lower number than this. Missing
+    /// blocks from this number on may have been written after the reader looked for them.
     pub(crate) proved_below: u64,
     pub(super) gaps: Gaps,
-    /// The facts that hold whatever follows.
+    /// The facts that later blocks cannot change.
     pub(super) observed: Observed,
     /// Debris after the last block of a segment, until the next good block explains it.
     unexplained: Vec<Trailing>,
     headerless: Vec<HeaderlessSegment>,
     /// Whether segments before the next one were removed while the log was read, or could not be opened.
     passed_over: bool,
-    /// Whether none of them is one that could not be opened.
+    /// Whether all of them were removed.
     all_removed: bool,
     /// Blocks in segments that were removed before they were read.
     pub(super) removed: u64,
@@ -233,7 +233,7 @@ impl RunBlocks {
     pub(super) fn take_good(&mut self, block: &BlockLocation, debris: &Debris) {
         self.observed.counts.good += 1;
         self.take_present(block, debris, block.header.in_flight.get());
-        // It has what the rings still had of a block that did not land, which need not be all of it.
+        // A recovery composed it for a block that was never written, from what the rings still held: maybe not all.
         self.gaps.missing += u64::from(block.header.block_flags().has(BlockFlags::RECOVERED));
         if block.header.block_flags().has(BlockFlags::CLEAN_END) {
             self.ended_at = Some(block.number());
@@ -269,7 +269,7 @@ impl RunBlocks {
     /// Explains the debris before `block` and the block numbers `gap` that are missing before it.
     fn explain(&mut self, block: &BlockLocation, debris: &Debris, gap: Range<u64>) {
         self.note_stale(block.segment, debris);
-        // What stands at the end of the last segment is judged when the run has been read.
+        // Debris at the end of the last segment is judged when the run has been read.
         let begun = self.paths.len();
         let before: Vec<_> = self.unexplained.extract_if(.., |trailing| trailing.segment + 1 < begun).collect();
         if !gap.is_empty() {
@@ -282,7 +282,7 @@ impl RunBlocks {
             if debris.stretches == 0 {
                 continue;
             }
-            // No number is missing: copies that a failed segment left, or bytes that never were the log's.
+            // No number is missing, so these are copies that a failed segment left, or bytes that are not of the log.
             if segment + 1 < self.paths.len() {
                 self.observed.counts.duplicates += debris.stretches;
             } else {
@@ -317,7 +317,7 @@ impl RunBlocks {
     ) -> (Observed, bool) {
         let clean_end = self.ended_at.is_some() && self.ended_at == self.testimony.last_good() && torn.is_none();
         let mut observed = Observed { counts: self.observed.counts, facts: Vec::new() };
-        // Not counted yet, because the run may go on there.
+        // This debris is not counted yet, because the run may go on there.
         if let Some(Trailing { segment, debris }) = trailing.filter(|trailing| trailing.debris.stale > 0) {
             observed.add(Fact::OtherSegment(debris.stale), self.location(segment, debris.offset));
         }

@@ -1,8 +1,8 @@
 //! Where numbers are missing in a producer's sequence, and why, as far as the files say.
 //!
-//! The causes come from gap records, which stand in the block after the hole, from rows, which tell how many records
-//! were in missing blocks, and after the last record from the final counts. `producers` calls it for each shard and
-//! each end, in the order of block numbers.
+//! The causes come from three places: gap records, which stand in the block after the hole; rows, which tell how many
+//! records were in missing blocks; and, after a producer's last record, its final counts. `producers` calls this for
+//! each shard and each end, in the order of block numbers.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,11 +28,11 @@ pub(crate) struct Hole {
 pub(super) struct Losses {
     pub(super) dropped_by: DroppedBy,
     pub(super) overwritten: u64,
-    /// Those for another cause, or an unknown one.
+    /// Numbers that are missing for another cause, or for an unknown one.
     pub(super) others: u64,
 }
 
-/// How far one producer's numbers are placed: in shards, or in holes.
+/// How far one producer's numbers are placed. Each number has its place in a shard or in a hole.
 #[derive(Debug, Default)]
 pub(super) struct Placed {
     /// The number after the last one that is placed; `None` until the producer's first number is known.
@@ -46,7 +46,7 @@ pub(super) struct Placed {
 }
 
 impl Placed {
-    /// Places nothing yet, from `first` on, unless it is known where the producer begins.
+    /// Notes that the producer's numbers begin with `first`, unless it is known where they begin.
     pub(super) fn begin(&mut self, first: u64) {
         self.next.get_or_insert(first);
     }
@@ -146,8 +146,8 @@ impl Placed {
             let tells = row.dropped == 0 || row.dropped_by.is_some();
             let totals = dropped_by.causes().chain([(LossCause::Overwritten, row.overwritten)]);
             let totals: Vec<_> = totals.filter(|(_, count)| *count > 0).collect();
-            // Earlier holes without a known cause may have taken a part of any count. That matters only if there are
-            // several: no cause explains more than its count in any case.
+            // Earlier holes without a known cause may have used up a part of any count. That matters only if several
+            // counts are left, because a cause never explains more than its count.
             if tells && (totals.len() == 1 || found.others == 0) {
                 for (cause, total) in totals {
                     let here = total.saturating_sub(before.count(cause).saturating_add(found.count(cause))).min(left);
@@ -175,7 +175,7 @@ impl Losses {
             LossCause::TimedOut => &mut by.timed_out,
             LossCause::DeviceFailed => &mut by.device_failed,
             LossCause::Overwritten => &mut self.overwritten,
-            // They do not make the counts of drops uncertain.
+            // These numbers do not make the counts of drops uncertain.
             LossCause::Damaged | LossCause::Removed => return,
             _ => &mut self.others,
         };

@@ -1,7 +1,7 @@
 //! The account of a log: blocks by outcome, producers' sequences and counts, and whether they add up.
 //!
-//! The walk feeds it the segments and blocks of one run after the other, in the order of block numbers; it fills the
-//! [`Report`]. It reads nothing, and looks at no record: rows and shard headers are enough for the identity.
+//! The walk calls it for the segments and blocks of one run after the other, in the order of block numbers, and it fills
+//! the [`Report`]. It reads no file and no record: rows and shard headers are enough for the identity.
 //!
 //! `blocks` says which blocks are missing, by the rules of `testimony`; `producers` compares counts; `holes` finds
 //! where a producer's numbers are missing; `findings` has the severity and the words of each fact.
@@ -45,7 +45,7 @@ pub(super) struct Account {
     pub(super) blocks: RunBlocks,
     /// Its producers.
     producers: Producers,
-    /// The marks of a newer diolog that have been reported of it: one finding for each is enough.
+    /// The marks of a newer diolog that were reported for this run: one finding for each mark is enough.
     newer: HashSet<Newer>,
     /// Counts of the runs before this one.
     before: BlockCounts,
@@ -53,11 +53,11 @@ pub(super) struct Account {
     producers_before: usize,
     /// Whether holes in the sequences of producers are wanted.
     pub(super) wants_holes: bool,
-    /// Findings after this mark hold only if nothing follows.
+    /// The findings after this mark are provisional: they hold only if nothing follows.
     provisional: Option<Mark>,
     /// The highest index of a segment that was begun or passed over.
     last_index: u64,
-    /// Whether the segments before the next one were removed since the caller had read to the log's end.
+    /// Whether the segments before the next one were removed after the caller had read to the end of the log.
     removed_since: bool,
     /// Whether rows of producers that ended without a loss are folded.
     pub(super) folds_producers: bool,
@@ -196,7 +196,8 @@ impl Account {
         let gaps = self.blocks.gaps;
         let (producers, run) = (&mut self.producers, self.report.current_run());
         if self.folds_producers {
-            // Those of earlier blocks: this one's records, which come out later, still need the names of its own.
+            // Only producers that ended in earlier blocks: this block's records are returned later, and need the names of
+            // the producers that end in it.
             producers.fold_ended(run);
         }
         let untracked = run.shards_untracked;
@@ -271,8 +272,8 @@ impl Account {
         Location { offset: None, ..self.blocks.last_segment() }
     }
 
-    /// Reports that a part of a file could not be read. What was lost by that, the blocks around it tell. A file that
-    /// could not be opened is accounted for when its turn comes.
+    /// Reports that a part of a file could not be read. The blocks around it show what was lost. A file that could not be
+    /// opened is accounted for when its turn comes.
     pub(super) fn report_unread(&mut self, error: &Error) {
         if let Error::Io { path, offset: Some(offset), .. } = error {
             self.report.add_finding(Severity::Unconfirmed, path.clone(), Some(*offset), error.to_string());
@@ -317,7 +318,7 @@ impl Account {
         // Their final counts may be in a block that was left unread.
         let shows_ends = clean_end && self.blocks.gaps.unread == 0;
         let unended = self.producers.conclude(&mut report.producers).filter(|_| shows_ends);
-        // What rows say may be anything: sums end at the largest number.
+        // A hostile file can claim any counts, so sums saturate.
         report.records =
             report.producers.iter().map(|row| row.records).fold(report.folded_records, u64::saturating_add);
         (report.blocks, report.clean_end, report.in_use) = (observed.counts, clean_end, in_use && !clean_end);
@@ -339,7 +340,7 @@ impl Account {
         }
     }
 
-    /// Takes back the findings of [`conclude`](Self::conclude) and [`suspect`](Self::suspect): the log may go on.
+    /// Takes back the findings of [`conclude`](Self::conclude) and [`suspect`](Self::suspect), because the log may go on.
     pub(super) fn reopen(&mut self) {
         if let Some(mark) = self.provisional.take() {
             self.report.rewind(mark);
@@ -354,7 +355,7 @@ impl Account {
         self.producers_before += self.producers.len();
     }
 
-    /// Reports suspicious files, until more is known.
+    /// Reports suspicious files. The findings are provisional.
     pub(super) fn suspect(&mut self, suspicions: Vec<Suspicion>) {
         self.provisional.get_or_insert_with(|| self.report.mark());
         for Suspicion { severity, path, what } in suspicions {
@@ -362,7 +363,7 @@ impl Account {
         }
     }
 
-    /// Reports the facts about blocks that hold whatever follows.
+    /// Reports the facts about blocks that later blocks cannot change.
     fn report_observed(&mut self) {
         for (fact, at) in std::mem::take(&mut self.blocks.observed.facts) {
             self.report_fact(&fact, &at);

@@ -178,7 +178,8 @@ impl Producers {
         self.contradict(at, fault.or_else(|| differs.then(ends)));
     }
 
-    /// Forgets the producers that have ended without a loss, but for their number and that of their records.
+    /// Forgets the producers that have ended without a loss. It keeps only how many they were and how many records they
+    /// had.
     pub(super) fn fold_ended(&mut self, run: &mut RunReport) {
         for id in std::mem::take(&mut self.ended) {
             let Some(&at) = self.by_id.get(&id) else { continue };
@@ -218,7 +219,7 @@ impl Producers {
         let mut fault = None;
         let is_after_unread = gaps.unread > state.gaps.unread;
         if is_after_unread {
-            // Which of the numbers are in the blocks that nobody wants is not known.
+            // It is not known which of the numbers are in the blocks that were left unread.
             state.placed.place(row.next_sequence);
         }
         if row.records > found {

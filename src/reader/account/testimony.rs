@@ -1,9 +1,9 @@
 //! The missing block numbers of a run, and their fate, by the testimony of good blocks.
 //!
-//! A good block `s` with `in_flight` `f` says that all blocks below `s - f` were durable when it was submitted. So a
-//! missing block below that is lost. One above it was never acknowledged: it is a hole or, after the last good block,
-//! torn. While a log is written, a block may be written after the reader looked for it and before the reader reads the
-//! block that testifies for it: that testimony proves nothing. Numbers arrive in increasing order.
+//! A good block `s` with `in_flight` `f` testifies that all blocks below `s - f` were durable when it was submitted. So a
+//! missing block below that number is lost. A missing block above it was never acknowledged: it is a hole or, after the
+//! last good block, torn. In a log in use, a block may be written after the reader looked for it and before the reader
+//! reads the block that testifies for it. That testimony then proves nothing. Numbers arrive in increasing order.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -26,7 +26,7 @@ pub(super) struct Missing<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Lost,
-    /// Durable by now, and perhaps there: it was in flight when the reader looked for it.
+    /// It was in flight when the reader looked for it. It is durable by now, and perhaps there.
     Late,
     Hole,
     Torn,

@@ -1,7 +1,7 @@
-//! The runs of a log in their order. Each file is inspected, and its segment is added to its run; so are segments that
-//! come later.
+//! Finds the runs of a log, in their order. It inspects each file, also those that come while the log is read, and adds
+//! the file's segment to its run.
 //!
-//! The walk takes the runs one after the other, and asks for new files when it has read all.
+//! The walk takes one run after the other. When it has read all of them, it asks for new files.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use super::super::record::RunId;
 use super::super::report::{Report, Severity};
 use super::super::scan::{Cursor, Loaded, Scanned};
 
-/// Blocks of a segment without a header that are compared with those of the run before it, to find out whether it
-/// belongs to that run.
+/// If a segment has no header, so many of its blocks are compared with those of a run, to find out whether it belongs to
+/// that run.
 const COMPARED_MAX: usize = 64;
 
 /// The files of a log, and its runs that have not been read.
@@ -25,13 +25,13 @@ pub(super) struct Runs {
     pub(super) files: LogFiles,
     /// The facts from which suspicious files are found.
     pub(super) facts: Facts,
-    /// Those that have not been begun, in order.
+    /// The runs that the walk has not begun, in order.
     pub(super) later: VecDeque<Run>,
-    /// Segments at the end of a log in use that no header assigns to a run: the next one may. Until then they are not
-    /// read, since their blocks may stand in other segments of their run too.
+    /// The last segments of a log in use, if their headers are missing. The header of the next segment may say to which
+    /// run they belong. Until then they are not read, because other segments of their run may hold the same blocks.
     undecided: Vec<Segment>,
-    /// The newest file, as it was when it was searched to its end and held nothing, though no logger had the log open:
-    /// it is not searched again until it is written.
+    /// The newest file, if it was searched to its end and held nothing while no logger had the log open. It is not
+    /// searched again until it is written.
     found_blank: Option<Stamp>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Runs {
 type Stamp = (PathBuf, u64, SystemTime);
 
 impl Runs {
-    /// Names the log at `path`. With `sync`, files are made durable before they are read.
+    /// Opens the log at `path`; no file is inspected yet. With `sync`, files are made durable before they are read.
     pub(super) fn of(path: &Path, sync: bool) -> Result<Runs> {
         Ok(Runs {
             files: LogFiles::open(path, sync)?,
@@ -54,7 +54,7 @@ impl Runs {
     /// read, or to later runs. `may_grow`: the newest file may be in preparation.
     pub(super) fn discover(&mut self, current: Option<&mut Run>, may_grow: bool, report: &mut Report) -> Result<()> {
         let rings = self.files.runs_with_rings();
-        // The caller may be back after the logger has gone: then no file is in preparation.
+        // If the logger has gone since the caller's last call, no file is in preparation.
         let newest = if self.files.in_use() == InUse::No { self.files.newest().and_then(stamp) } else { None };
         let is_searched = newest.is_some() && newest != self.found_blank;
         let mut inspected = self.files.inspect_all(may_grow && !is_searched)?;
@@ -125,19 +125,19 @@ impl Runs {
         self.assign(segments, current, may_grow)
     }
 
-    /// Whether segments are not read yet because it is not known to which run they belong.
+    /// Whether segments are held back because it is not known to which run they belong.
     pub(super) fn holds_back(&self) -> bool {
         !self.undecided.is_empty()
     }
 
-    /// Takes the segments that were held back as runs of their own, if nothing says that they are not.
+    /// No longer holds segments back: those that no block assigns to another run become a run of their own.
     pub(super) fn decide(&mut self, current: Option<&mut Run>) -> Result<()> {
         let segments = std::mem::take(&mut self.undecided);
         self.assign(segments, current, false)
     }
 
-    /// Adds segments to `current` or to later runs. If the log `may_grow`, and a logger has it open, those at the end
-    /// may be held back.
+    /// Adds segments to `current` or to later runs. If the log `may_grow`, and a logger has it open, this may hold the
+    /// last ones back.
     fn assign(&mut self, segments: Vec<Segment>, mut current: Option<&mut Run>, may_grow: bool) -> Result<()> {
         let log = self.facts.log().filter(|_| self.files.is_directory);
         let Sorted { runs, foreign } = sort(segments, log);
@@ -162,7 +162,7 @@ impl Runs {
                         self.undecided = runs.into_iter().flat_map(Run::into_segments).collect();
                         break;
                     }
-                    // No file can have been before number 1, so its run begins there, though its header is damaged.
+                    // There never was a file before number 1. So its run begins there, even if its header is damaged.
                     run.begins_here |=
                         self.files.is_directory && run.first().header.is_none() && run.first().number == 1;
                     let before = last.map_or(0, |last| last.last().index());
@@ -174,18 +174,18 @@ impl Runs {
         Ok(())
     }
 
-    /// Drops the log's beginning, down to the segments that hold the last `records`. `count` gives the number of those
-    /// in a block of a run.
+    /// Drops the beginning of the log, and keeps the segments that hold the last `records`. `count` returns how many
+    /// records of a block count.
     ///
-    /// To be called before a run is taken. A record may be in a segment before that of an earlier one, so one segment
-    /// more is kept.
+    /// The caller must not have taken a run. One more segment is kept, because a later record may be in an earlier
+    /// segment than an earlier record.
     pub(super) fn skip_to_last(
         &mut self,
         records: u64,
         in_use: InUse,
         mut count: impl FnMut(RunId, &Loaded) -> u64,
     ) -> Result<()> {
-        // A caller that wants none wants the records that come next: they are in the segment of the last one.
+        // A caller that wants no record wants those that come next, which follow the last one in its segment.
         let records = records.max(1);
         let (mut counted, mut kept_runs) = (0_u64, 0);
         for run in self.later.iter_mut().rev() {
@@ -195,7 +195,7 @@ impl Runs {
             kept_runs += 1;
             let mut first = run.segments().len();
             while first > 0 && counted < records {
-                // Blocks that stand in a later segment too were counted there.
+                // Blocks of which a later segment has copies were counted there.
                 let below = run.lowest_from(first).unwrap_or(u64::MAX);
                 first -= 1;
                 let segment = &run.segments()[first];
@@ -216,20 +216,19 @@ impl Runs {
     }
 }
 
-/// What tells whether the file at `path` is written; `None` if it cannot be examined.
+/// The stamp of the file at `path`, which changes when the file is written; `None` if the file cannot be examined.
 fn stamp(path: PathBuf) -> Option<Stamp> {
     let metadata = path.symlink_metadata().ok()?;
     let written = metadata.modified().ok()?;
     Some((path, metadata.len(), written))
 }
 
-/// Finds the runs of segments that no header assigns to one, by their place and by their blocks: such a segment stands
-/// between two of its run, or before a run in which blocks of it stand again, or blocks that were in flight with its
-/// own.
+/// Adds segments without a header to known runs, by their place among the files and by their blocks: a segment between
+/// two segments of a run, or one before a run if [`precedes`] says that it is of this run.
 fn join(files: &LogFiles, facts: &Facts, runs: VecDeque<Run>) -> Result<VecDeque<Run>> {
     let mut joined: VecDeque<Run> = VecDeque::new();
     for mut run in fill_gaps(files, runs)? {
-        // Those before it that are of no known run, the nearest first.
+        // Looks at the segments of unknown runs before it, the nearest first.
         let mut before = joined.len();
         while run.id.is_known() && !run.begins_here && before > 0 && !joined[before - 1].id.is_known() {
             let is_next = before == joined.len();
@@ -252,7 +251,7 @@ fn join(files: &LogFiles, facts: &Facts, runs: VecDeque<Run>) -> Result<VecDeque
     Ok(joined)
 }
 
-/// Adds the segments that stand between two of a run to it.
+/// Adds to each run the segments that stand between two of its own.
 fn fill_gaps(files: &LogFiles, runs: VecDeque<Run>) -> Result<Vec<Run>> {
     let mut filled: Vec<Run> = Vec::new();
     for run in runs {
@@ -270,16 +269,20 @@ fn fill_gaps(files: &LogFiles, runs: VecDeque<Run>) -> Result<Vec<Run>> {
     Ok(filled)
 }
 
-/// Whether nothing in `segment`, which stands between two segments of `run`, says that it is not of that run.
+/// Whether `segment`, which stands between two segments of `run`, may be of this run: no block contradicts it.
 fn may_be_of(files: &LogFiles, segment: &Segment, run: &Run) -> Result<bool> {
     Ok(compare(files, segment, run.segments(), false)?.is_some_and(|likeness| likeness != Likeness::Differs))
 }
 
-/// Whether `segment`, which stands before `run`, is of that run: because blocks of it stand there again, or because
-/// none of its blocks says that those were durable with which a segment of the run begins, by its header or its first
-/// block, and which come before them. One that `is_next` to the run is too if it has no block, or if only files without
-/// a block are between the two, the run's numbers follow its own, and its blocks were in flight with the run's first
-/// ones: they may come again.
+/// Whether `segment`, which has no header and stands before `run`, is of this run. One of these must hold, and no block of
+/// the run may have the number of one of its blocks and other contents:
+///
+/// - The run holds copies of its blocks.
+/// - It has no block, and `is_next` to the run.
+/// - The run begins again with a lower number than the segment, and no block of the segment says that the blocks from
+///   that number on were durable. The writer begins again after a failed write.
+/// - It `is_next` to the run, only files without a block lie between them, the run's numbers follow its own, it is not
+///   the end of a closed run, and the run's first testimony says that its blocks may have been in flight.
 fn precedes(files: &LogFiles, facts: &Facts, segment: &Segment, run: &Run, is_next: bool) -> Result<bool> {
     let lowest = run.lowest_from(0).unwrap_or(0);
     Ok(match compare(files, segment, run.segments(), false)? {
@@ -305,12 +308,15 @@ fn precedes(files: &LogFiles, facts: &Facts, segment: &Segment, run: &Run, is_ne
     })
 }
 
-/// Whether `next`, whose first segment does not say which run it belongs to, continues `run`: its file follows, but for
-/// files without a block, the run did not end before it, no block of the run has the number of one of its first blocks
-/// and other contents, and, unless some are copies, none says that they were durable.
+/// Whether `next`, whose first segment has no header, continues `run`. All of these must hold:
 ///
-/// If blocks were refused, they stand in a later segment again, which may begin with a lower number than all of the
-/// run.
+/// - Only files without a block lie between the two.
+/// - The run did not end before `next`.
+/// - No block of the run has the number of one of the first blocks of `next` and other contents.
+/// - The run holds copies of first blocks of `next`, or no block of the run says that they were durable already.
+///
+/// `next` may begin with a lower number than all of the run, because blocks that were refused are written again into a
+/// later segment.
 fn continues(files: &LogFiles, facts: &Facts, run: &Run, next: &Run) -> Result<bool> {
     let (last, first) = (run.last(), next.first());
     if next.id.is_known() || facts.lowest_blank_before(first.index()) != last.index().wrapping_add(1) {
@@ -321,22 +327,22 @@ fn continues(files: &LogFiles, facts: &Facts, run: &Run, next: &Run) -> Result<b
     Ok(compare(files, first, &run.segments()[from..], true)?.is_some_and(|likeness| likeness != Likeness::Differs))
 }
 
-/// How the first blocks of a segment are like those of others.
+/// The result of comparing the first blocks of a segment with the blocks of other segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Likeness {
-    /// A block has the same number as one of them and other contents, is a clean end before them, or says before them
-    /// that they were durable, though it is not followed by copies.
+    /// The segments are of different runs: two blocks have the same number and other contents; or an earlier segment
+    /// holds a clean end; or, without copies, its blocks say that the first blocks were durable already.
     Differs,
-    /// Some are copies, and none differs.
+    /// Some blocks are copies of each other, and no two differ.
     Copies,
-    /// No block has the same number.
+    /// No two blocks have the same number.
     Apart,
     /// The segment has no block.
     NoBlock,
 }
 
-/// Compares the first blocks of a segment with those of `others`, which are `before` it or not. `None` if one has been
-/// removed since it was listed.
+/// Compares the first blocks of a segment with the blocks of `others`. `before`: these segments stand before it. `None` if
+/// one of the files has been removed since it was listed.
 fn compare(files: &LogFiles, segment: &Segment, others: &[Segment], before: bool) -> Result<Option<Likeness>> {
     let mut first_blocks = HashMap::new();
     let all_there = each_block(files, segment, |header| {
@@ -382,7 +388,7 @@ fn each_block(files: &LogFiles, segment: &Segment, mut act: impl FnMut(&BlockHea
     Ok(true)
 }
 
-/// The number below which all blocks were durable, by the first header or block of a run that says it.
+/// The number below which all blocks were durable, as the first header or block of a run says it.
 fn first_testimony(files: &LogFiles, run: &Run) -> Result<Option<u64>> {
     for segment in run.segments() {
         let mut first = segment.block_0.as_ref().map(BlockHeader::durable_below);

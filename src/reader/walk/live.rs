@@ -10,16 +10,16 @@ use super::super::files::InUse;
 pub(super) struct Live {
     /// Whether a logger had the log open when that was asked last.
     pub(super) in_use: InUse,
-    /// Whether the caller read to the end, and came back.
+    /// Whether the caller has read to the end, and has asked for more.
     came_back: bool,
-    /// All blocks of the run below this number were known to be durable before the plan's places were looked at: one of
-    /// them that is missing is lost. A missing one from there on may have come since.
+    /// All blocks of the run below this number were known to be durable before the plan looked for them, so a missing one
+    /// of them is lost. A missing block from this number on may have been written since.
     durable_at_look: u64,
     /// Blocks below this number are not waited for any more.
     given_up_below: u64,
-    /// Whether the files were looked at since no logger had the log open.
+    /// Whether the files were looked at after the last logger had gone.
     looked_after_logger: bool,
-    /// The block that may still come, and before which the walk has stopped.
+    /// The block for which the walk has stopped: it may still come.
     pub(super) awaited: Option<u64>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Live {
 pub(super) enum Decision {
     /// It will not come: pass over it.
     Gone,
-    /// It may be there now: look at all that has not been read once more.
+    /// It may be there now: look once more for all blocks that have not been read.
     LookAgain,
     /// It may still come: nothing more can be read now.
     Awaited,
@@ -74,9 +74,9 @@ impl Live {
 
     /// Decides about block `missing`. All blocks below `durable_below` are known to have been durable.
     ///
-    /// A block that another one says was durable was there before that one: it is looked for once more if its place was
-    /// looked at before this was known, and if it is missing then too, it is lost. One that was in flight may still
-    /// come as long as a logger has the log open.
+    /// If a later block says that it was durable, it was written before that later block was. The plan may have looked for
+    /// it before that. Then it looks once more, and the block is lost if it is still missing. A block that was in flight
+    /// may come as long as a logger has the log open.
     pub(super) fn decide(&mut self, missing: u64, durable_below: u64, in_use: impl FnOnce() -> InUse) -> Decision {
         if durable_below > missing {
             let is_lost = !self.may_come_late() || self.durable_at_look > missing;
@@ -90,20 +90,20 @@ impl Live {
             self.awaited = Some(missing);
             return Decision::Awaited;
         }
-        // The logger's last writes may have come between the look at the files and the question.
+        // The logger may have written its last blocks after the files were looked at, and gone after that.
         if std::mem::replace(&mut self.looked_after_logger, true) { Decision::Gone } else { Decision::LookAgain }
     }
 
-    /// Notes that all blocks that were not read are looked for once more, when those below `durable_below` are known to
-    /// have been durable.
+    /// Notes that the plan now looks once more for all blocks that were not read. The blocks below `durable_below` are
+    /// known to be durable at this time.
     pub(super) fn note_look(&mut self, durable_below: u64) {
         self.durable_at_look = self.durable_at_look.max(durable_below);
         self.awaited = None;
     }
 
-    /// Notes that the caller came back for more; `left_some`: segments that are there have been left unread.
+    /// Notes that the caller asks for more. `left_some`: the walk has left segments unread that are there.
     pub(super) fn note_return(&mut self, in_use: InUse, left_some: bool) {
-        // Before a missing block, the end has not been reached.
+        // If the walk has stopped for a missing block, it has not reached the end.
         self.came_back |= self.awaited.is_none() && !left_some;
         (self.in_use, self.looked_after_logger) = (in_use, false);
     }

@@ -1,10 +1,9 @@
-//! The walk through a log: every good block once, run by run, in the order of their numbers, with all else accounted
-//! for in the [`Account`].
+//! The walk through a log: it returns every good block once, run by run, in the order of their numbers, and reports
+//! everything else to the [`Account`].
 //!
-//! The reader and `verify` share it. The reader merges the records of the blocks that it gets, and may come back for
-//! more; `verify` does neither. The walk never waits: it stops before a block that may still come, and its caller
-//! decides whether to look again ([`Walk::look_again`], [`Walk::look_for_more`]) or to go on without it
-//! ([`Walk::give_up_awaited`]).
+//! The reader and `verify` share it. The reader merges the records of the blocks, and may ask for more later; `verify`
+//! does neither. The walk never waits: it stops before a block that may still come, and its caller decides whether to
+//! look again ([`Walk::look_again`], [`Walk::look_for_more`]) or to continue without it ([`Walk::give_up_awaited`]).
 
 mod discover;
 mod live;
@@ -63,10 +62,10 @@ pub(super) struct Walk {
     pub(super) account: Account,
     /// The run that is being read; none before the first, between two, and after the last.
     reading: Option<Reading>,
-    /// Shared by the records of the run that was begun last.
+    /// What the records of the run that was begun last have in common.
     pub(super) context: RunContext,
-    /// Set if the last run may grow: a logger has the log open, or may have, or the caller may come back for more.
-    /// Otherwise each place is looked at once, and each run ends for good.
+    /// Set if the last run may grow, because a logger may have the log open or the caller may ask for more. Otherwise the
+    /// walk looks once for each block, and each run ends for good.
     live: Option<Live>,
     chunk: Chunk,
     /// The callsites of the blocks so far.
@@ -163,20 +162,21 @@ impl Walk {
         }
     }
 
-    /// Ends the walk for now, after all that can be read.
+    /// Ends the walk for now: all that can be read has been read.
     fn end(&mut self) -> Step {
         self.report_end();
         if self.runs.holds_back() { Step::Awaited } else { Step::End }
     }
 
-    /// Whether the last run has no end, and the logger that had the log open when that was asked last is gone: it may
-    /// have written the end since.
+    /// Whether the last run has no end, and the logger that had the log open at the last look has gone. It may have
+    /// written the end after that look.
     fn logger_has_gone(&self) -> bool {
         let is_open = self.account.report.runs.last().is_some_and(|run| run.in_use);
         is_open && self.runs.files.in_use() == InUse::No
     }
 
-    /// Reports what depends on where the log ends now, until more is known: whether it is in use, and suspicious files.
+    /// Reports what depends on the present end of the log: whether it is in use, and suspicious files. More blocks or files
+    /// may change that.
     fn report_end(&mut self) {
         let in_use = self.runs.files.reported(self.in_use());
         self.account.report.in_use = in_use;
@@ -189,7 +189,7 @@ impl Walk {
         self.report_suspicions();
     }
 
-    /// Looks once more at all that has not been read: a block that was missing may have come.
+    /// Looks once more for all blocks that have not been read: a missing one may have been written.
     pub(super) fn look_again(&mut self) {
         self.account.reopen();
         if let Some(mut reading) = self.reading.take() {
@@ -234,8 +234,8 @@ impl Walk {
         self.runs.discover(self.reading.as_mut().map(|reading| &mut reading.run), is_written, &mut self.account.report)
     }
 
-    /// Gives up what the walk has stopped for, a block or a header, so that the next step goes on without it. Returns
-    /// whether there is such a thing.
+    /// Gives up the block or the header for which the walk has stopped, so that the next step continues without it. Returns
+    /// whether the walk had stopped for one.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -257,7 +257,7 @@ impl Walk {
             return;
         }
         let mut in_use = self.in_use();
-        // A logger may have come since that was asked.
+        // A logger may have opened the log since the last look.
         if in_use != InUse::Yes && self.runs.facts.has_prepared() {
             in_use = self.runs.files.in_use();
         }
@@ -290,7 +290,7 @@ impl Walk {
         self.live.as_mut().filter(|_| self.runs.later.is_empty())
     }
 
-    /// Deals with one item of the plan. `None`: there is nothing to give to the caller.
+    /// Handles one item of the plan. `None`: it has nothing for the caller.
     fn step(&mut self, reading: &mut Reading, loaded: &mut Loaded) -> Result<Option<Step>> {
         let (mut horizon, mut proves_below) = (None, u64::MAX);
         if let Some(live) = self.growing() {
@@ -317,7 +317,7 @@ impl Walk {
         }
     }
 
-    /// Deals with a block. `None`: it was passed over, or is looked for once more.
+    /// Handles a block. `None`: the walk has passed over it, or looks for it once more.
     fn block(&mut self, reading: &mut Reading, block: &Planned, loaded: &mut Loaded) -> Result<Option<Step>> {
         let number = block.location.number();
         let expected = self.account.blocks.expected().unwrap_or(number);
@@ -359,7 +359,7 @@ impl Walk {
                 && self.durable_below(reading, None) <= expected
                 && !reading.plan.blocks().any(|location| is_there(&mut scratch, location))
             {
-                // None of the blocks that are left is good: they may still be in flight, or torn by a crash.
+                // None of the blocks from here on is good. They may be in flight, or a crash has torn them.
                 let last = reading.plan.blocks().next_back().unwrap_or(&block.location);
                 let in_use = self.is_being_written(&reading.run);
                 self.account.conclude(Some((&block.location, last)), reading.plan.trailing(), in_use);
@@ -401,8 +401,8 @@ impl Walk {
         self.account.blocks.count_duplicates(copies, block.location.segment, &Debris::default());
     }
 
-    /// Whether nobody wants a record of the block, by its header. A block with an anchor is read if the wall clock was
-    /// set before it, so that all settings of the clock are known; so is the run's last block.
+    /// Whether the block's header shows that no record of it is wanted. Two blocks are read all the same: the run's last
+    /// one, and one with an anchor if the wall clock was set before it, so that each setting of the clock is known.
     fn is_unwanted(&self, reading: &Reading, block: &Planned) -> bool {
         let Some(times) = &self.times else { return false };
         let BlockLocation { header, anchor, newer, .. } = &block.location;
@@ -416,7 +416,7 @@ impl Walk {
         !times.may_hold(&header.times(), anchors, next)
     }
 
-    /// Begins a segment. `None`: there is nothing to give to the caller.
+    /// Begins a segment. `None`: it has nothing for the caller.
     fn start_segment(
         &mut self,
         reading: &mut Reading,
@@ -476,7 +476,7 @@ impl Walk {
         Before::At(Location { files_missing: facts.missing_at(between), ..Location::start_of(&path) })
     }
 
-    /// Ends a segment. `None`: there is nothing to give to the caller.
+    /// Ends a segment. `None`: it has nothing for the caller.
     fn end_segment(&mut self, reading: &mut Reading, segment: usize, debris: Debris) -> Option<Step> {
         match self.decide_about_missing_before(reading, segment + 1) {
             Decision::Gone => {}
@@ -554,8 +554,7 @@ impl Walk {
         decision
     }
 
-    /// Has all blocks that were not read looked for once more. Those below `durable_below` are known to have been
-    /// durable.
+    /// Looks once more for all blocks that were not read. The blocks below `durable_below` are known to have been durable.
     fn forget_plan(&mut self, reading: &mut Reading, durable_below: u64) {
         if let Some(live) = &mut self.live {
             live.note_look(durable_below);
@@ -569,7 +568,7 @@ impl Walk {
     }
 }
 
-/// Whether a block is intact, or one that only a newer diolog can read; one that cannot be read at all is not.
+/// Whether a block is intact, or is one that only a newer diolog can read. A block that cannot be read at all is neither.
 fn is_there(scratch: &mut Loaded, location: &BlockLocation) -> bool {
     location.newer.is_some() || scratch.read(&location.file, location.offset, &location.header).unwrap_or(false)
 }

@@ -1,13 +1,14 @@
 //! The plan of one run: its blocks in the order of their numbers, found by their headers before they are read.
 //!
-//! Segments follow one another. After an error the writer writes what was not acknowledged again, same numbers and
-//! same bytes, into a fresh segment. It may come after several that begin with higher numbers. All segments that may
-//! have the next block are scanned side by side, and a block that is in several comes as one item with copies. With the
-//! smallest timestamp in the plan, records can be merged without loading everything.
+//! As a rule one segment follows the other. After an error the writer writes the blocks that were not acknowledged once
+//! more, with the same numbers and bytes, into a new segment. Before that one there may be several segments that begin
+//! with higher numbers. So the plan scans all segments side by side that may have the next block. A block that is in
+//! several of them becomes one item with copies. The plan also knows the smallest timestamp of its blocks, so that a
+//! caller can merge records without loading everything.
 //!
-//! An item that was taken comes back with [`Plan::rewind`] unless it was marked as read. A segment
-//! that is open can be read to its end, even if its name is removed meanwhile. One that was removed before its turn
-//! came, or that cannot be opened, never starts: the walk accounts for it.
+//! If an item was taken and not marked as read, [`Plan::rewind`] brings it back. An open segment can be read to its end
+//! even if its name is removed meanwhile. A segment that was removed before its turn, or that cannot be opened, never
+//! starts: the walk accounts for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use super::super::account::Trailing;
 use super::super::files::{LogFiles, Run, Segment};
 use super::super::scan::{BlockLocation, Cursor, Debris, Found, Scanned, SegmentFile};
 
-/// Files of a run that are held open at most, apart from those that many failures of the device in a row make it
-/// necessary to scan side by side: these are opened for each read.
+/// How many files of a run are held open at most. After many failures of the device in a row, more files may have to be
+/// scanned side by side: the others are opened for each read.
 const OPEN_MAX: usize = 64;
 
 /// The next part of a run.
@@ -52,7 +53,8 @@ impl Planned {
 }
 
 impl Item {
-    /// Bytes of file that it stands for. A start or an end counts as the smallest block, so that the plan stays short.
+    /// How many bytes of a file the item counts for. A start or an end counts as much as the smallest block, so that the
+    /// plan stays short.
     fn bytes(&self) -> u64 {
         match self {
             Item::Block(block) => block.location.header.stride_bytes(),
@@ -67,7 +69,7 @@ struct Open {
     segment: usize,
     file: Arc<SegmentFile>,
     cursor: Cursor,
-    /// The next block, found and not planned yet.
+    /// The next block, if it has been found and not been planned.
     peeked: Option<Found>,
     /// The debris after the last block, once the cursor has come to the end.
     end: Option<Debris>,
@@ -90,17 +92,17 @@ pub(super) struct Plan {
     planned_bytes: u64,
     /// The serial number of the front item, among all that were ever planned.
     front_serial: u64,
-    /// The first timestamp and the serial number of planned blocks, each timestamp smaller than all that follow: the
-    /// front has the plan's smallest.
+    /// First timestamps and serial numbers of planned blocks, only of those whose timestamp is smaller than the timestamps
+    /// of all later blocks. So the front has the smallest of the plan.
     minima: VecDeque<(u64, u64)>,
     /// Whether most blocks will not be read.
     headers_alone: bool,
-    /// Whether planning has stopped early, because many files are open: no time is known to be the smallest.
+    /// Whether planning has stopped early because many files are open. Then the smallest time is not known.
     is_short: bool,
 }
 
 impl Plan {
-    /// A plan of which nothing is planned. `headers_alone`: most of its blocks will not be read.
+    /// An empty plan. `headers_alone`: most of its blocks will not be read.
     pub(super) fn new(headers_alone: bool) -> Plan {
         Plan { headers_alone, ..Plan::default() }
     }
@@ -128,7 +130,7 @@ impl Plan {
         blocks.flatten()
     }
 
-    /// The smallest timestamp of the planned blocks, if enough is planned to know it.
+    /// The smallest timestamp of the planned blocks; `None` if too little is planned to know it.
     pub(super) fn min_ns(&self) -> Option<u64> {
         self.minima.front().filter(|_| !self.is_short).map(|&(ns, _)| ns)
     }
@@ -178,7 +180,7 @@ impl Plan {
         self.open.iter_mut().find(|open| open.segment == segment).expect("only segments that are open are planned")
     }
 
-    /// Forgets the plan, so that all blocks that were not read are looked for again.
+    /// Forgets the plan. After that, it looks again for all blocks that were not read.
     pub(super) fn rewind(&mut self) {
         self.front_serial += self.items.len() as u64;
         self.items.clear();

@@ -1,9 +1,9 @@
 //! The last blocks of one run, for its recovery: from the first one on that was not known to be durable when the run
 //! died.
 //!
-//! The rings keep a record until it is durable, and give its space back before a block says that it is. So a record
-//! that is still in a ring is in one of these blocks, or in none. Blocks that an earlier recovery has written say
-//! nothing of that.
+//! A ring keeps a record until the record is durable, and frees its space before any later block says so. So a record
+//! that is still in a ring is in one of these blocks, or in none. Blocks that an earlier recovery has written prove
+//! nothing about that, because no ring was freed for them.
 
 use std::path::Path;
 
@@ -26,9 +26,9 @@ pub(crate) struct RunTail {
     chunk: Chunk,
     loaded: Loaded,
     callsites: KnownCallsites,
-    /// All blocks below this number were durable: their records are in no ring, or in segments that are gone.
+    /// All blocks below this number were durable. So their records are in no ring, or their segments are gone.
     pub(crate) durable_below: u64,
-    /// The highest number with which a segment begins: blocks below it were submitted.
+    /// The highest number with which a segment begins. The blocks below it were submitted.
     pub(crate) announced: u64,
 }
 
@@ -108,7 +108,7 @@ impl RunTail {
                 break;
             }
         }
-        // If a header says that there were blocks before it, and no segment has them, they were removed as old ones.
+        // If a header says that blocks were before it, and no segment has them, retention has removed them.
         if run.segments()[0].block_0.is_some() {
             durable_below = durable_below.max(run.lowest_from(0).unwrap_or(0));
         }
@@ -147,7 +147,7 @@ impl RunTail {
                 Some(Item::Start { segment, file }) => {
                     self.plan.mark_started(segment);
                     let info = &self.run.segments()[segment];
-                    // The rows of a segment that begins with a lower number than those before it are ahead of them.
+                    // If a later segment begins with a lower number, the rows here count blocks that come only now.
                     if let Some(block_0) = info.block_0
                         && self.run.lowest_from(segment) == Some(info.first_number)
                         && self.loaded.read(&file, 0, &block_0)?
@@ -195,8 +195,8 @@ impl RunTail {
     }
 }
 
-/// Takes a run out of those of the log. If no header names it, it has the segments without a header at the log's end:
-/// the first header may have been in flight when the run died, and no other run has written since.
+/// Takes the run out of the log's runs. If no header names it, its segments are those without a header at the end of the
+/// log: its first header may have been in flight when the run died, and no other run has written since.
 fn take_run(runs: &mut Runs, id: RunId) -> Option<Run> {
     if let Some(at) = runs.later.iter().position(|run| run.id == id) {
         return runs.later.remove(at);

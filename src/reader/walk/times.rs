@@ -1,10 +1,11 @@
 //! Which blocks may hold records of the wall times that are asked for, by their headers and the wall-clock anchors of
 //! their run.
 //!
-//! Blocks are stamped by the monotonic clock. An anchor says what the wall clock showed at one of its times, so every
-//! anchor near a block gives a reading of the block's times. If they differ, the wall clock was set, and the block may
-//! hold wanted records by any of them. A reader that looks at headers does not know all anchors: it looks at each one,
-//! and reads the blocks whose anchors differ from the reading that it knows.
+//! Blocks have timestamps of the monotonic clock. An anchor says what the wall clock showed at one such time, so each
+//! anchor near a block gives the block's wall times. If two anchors give different ones, somebody has set the wall clock.
+//! Then the block may hold wanted records if its times fit by one of the anchors. A reader that reads only headers does
+//! not know all anchors. It looks at each anchor that it finds, and reads the blocks whose anchors differ from those that
+//! it knows.
 
 use std::ops::RangeInclusive;
 
@@ -12,8 +13,8 @@ use crate::format::WallAnchor;
 
 use super::super::record::Anchors;
 
-/// How far two readings may differ if nobody has set the clock, in nanoseconds: it is slewed by half a millisecond in a
-/// second at most, and a block is read anew long before that has come to a second.
+/// How far the wall times by two anchors may differ if nobody has set the clock, in nanoseconds. The kernel slews the clock
+/// by at most half a millisecond a second, and there is another anchor long before that sums up to a second.
 const SLACK_NS: i64 = 1_000_000_000;
 
 /// The wall times that are asked for, in nanoseconds since the Unix epoch: from `since` on, and before `until`.
@@ -36,7 +37,7 @@ impl Times {
     }
 }
 
-/// Whether `anchor` shows the wall clock where the `anchors` that are known have it.
+/// Whether `anchor` agrees with the known `anchors` about the wall clock.
 pub(super) fn agrees(anchor: &WallAnchor, anchors: &Anchors) -> bool {
     let known = anchors.unix_ns_at(anchor.monotonic_ns.get());
     known.is_some_and(|known| known.abs_diff(anchor.unix_ns.get()) <= SLACK_NS as u64)
