@@ -21,7 +21,7 @@ use diolog::{DevicePreference, Level};
 use crate::exit::Failure;
 pub(crate) use load::{Load, Rate, Sizes};
 pub(crate) use select::Select;
-pub(crate) use settings::Settings;
+pub(crate) use settings::WrittenLog;
 use settings::option_of;
 pub(crate) use values::ReportFormat;
 use values::{device, number_of_records, record_level, size};
@@ -97,17 +97,11 @@ pub(crate) struct Man {
 
 #[derive(Debug, Args)]
 pub(crate) struct Write {
-    /// The log's directory; created if it does not exist
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: PathBuf,
-    /// TOML file with the library's settings; its path, level and overflow are ignored, and options override it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     /// Level of the records: error, warn, info, debug or trace
     #[arg(long, default_value = "info", value_parser = record_level)]
     pub(crate) level: Level,
     #[command(flatten)]
-    pub(crate) settings: Settings,
+    pub(crate) log: WrittenLog,
     /// Print no summary at the end
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -116,12 +110,6 @@ pub(crate) struct Write {
 #[cfg(target_os = "linux")]
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The log's directory; created if it does not exist
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: PathBuf,
-    /// TOML file with the library's settings; its path, level and overflow are ignored, and options override it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     /// Level of the lines of standard output: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = record_level)]
     pub(crate) stdout_level: Level,
@@ -136,7 +124,7 @@ pub(crate) struct Run {
     #[arg(short, long)]
     pub(crate) tee: bool,
     #[command(flatten)]
-    pub(crate) settings: Settings,
+    pub(crate) log: WrittenLog,
     /// The command and its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true, required = true, num_args = 1..)]
     pub(crate) command: Vec<OsString>,
@@ -144,16 +132,9 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Cat {
-    /// The directories of logs, or single segment files
-    #[arg(value_name = "DIR|FILE", required = true)]
-    pub(crate) paths: Vec<PathBuf>,
     /// What the files are: diolog, or asynclogger, files of that Go logger, which have neither times nor levels
     #[arg(long, value_name = "KIND", value_enum, hide_possible_values = true, default_value_t = InputFormat::Diolog)]
     pub(crate) input: InputFormat,
-    /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and
-    /// a line feed
-    #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
-    pub(crate) format: RecordFormat,
     /// Print only the last records, of all logs together; -5 is short for -n 5
     #[arg(short = 'n', long, visible_alias = "lines", value_name = "NUMBER", allow_negative_numbers = true)]
     #[arg(value_parser = number_of_records)]
@@ -161,31 +142,15 @@ pub(crate) struct Cat {
     /// Print the newest record first
     #[arg(short, long)]
     pub(crate) reverse: bool,
-    #[command(flatten)]
-    pub(crate) look: Look,
     /// Print without a pager
     #[arg(long)]
     pub(crate) no_pager: bool,
-    /// Sync the files first, so that a power cut cannot lose what is printed
-    #[arg(long)]
-    pub(crate) durable: bool,
-    /// Exit with 0 instead of 4 if records were dropped by policy
-    #[arg(long)]
-    pub(crate) allow_drops: bool,
-    // The last: its heading stands above all options that follow.
     #[command(flatten)]
-    pub(crate) select: Select,
+    pub(crate) records: Records,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Tail {
-    /// The directories of logs, or single segment files
-    #[arg(value_name = "DIR|FILE", required = true)]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and
-    /// a line feed
-    #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
-    pub(crate) format: RecordFormat,
     /// Number of records to begin with, the last ones of all logs together; -5 is short for -n 5
     #[arg(short = 'n', long, visible_alias = "lines", value_name = "NUMBER", allow_negative_numbers = true)]
     #[arg(value_parser = number_of_records, default_value_t = 10)]
@@ -196,6 +161,20 @@ pub(crate) struct Tail {
     /// As -f, and also wait for a log that is not there yet; if it is removed or replaced, go on with the new one
     #[arg(short = 'F', long)]
     pub(crate) follow_path: bool,
+    #[command(flatten)]
+    pub(crate) records: Records,
+}
+
+/// Which records of which logs `cat` and `tail` print, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Records {
+    /// The directories of logs, or single segment files
+    #[arg(value_name = "DIR|FILE", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and
+    /// a line feed
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
+    pub(crate) format: RecordFormat,
     #[command(flatten)]
     pub(crate) look: Look,
     /// Sync the files first, so that a power cut cannot lose what is printed
@@ -476,7 +455,7 @@ mod tests {
         let line =
             ["diolog", "write", "a", "--ring-bytes", "2 MiB", "--block-bytes", "65536", "--flush-interval", "5ms"];
         let Command::Write(write) = Arguments::parse_from(line).command else { panic!("another command") };
-        let settings = write.settings;
+        let settings = write.log.settings;
         assert_eq!((settings.ring_bytes, settings.block_bytes), (Some(2 << 20), Some(65_536)));
         assert_eq!(settings.flush_interval, Some(Duration::from_millis(5)));
     }

@@ -2,7 +2,7 @@
 //!
 //! The list below is the command line's only one: it declares the options, and `apply` passes them to [`Config`].
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -41,13 +41,26 @@ pub(super) fn option_of(setting: &str) -> String {
     format!("--{}", setting.replace('_', "-"))
 }
 
-impl Settings {
-    /// The failure to open a log with these settings, which are named as options. If there is a `file` of settings,
-    /// those that no option set are named as they are there.
-    pub(crate) fn refused(&self, error: diolog::Error, file: Option<&Path>) -> Failure {
+/// The log that `write` and `run` write, and its settings.
+#[derive(Debug, Args)]
+pub(crate) struct WrittenLog {
+    /// The log's directory; created if it does not exist
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// TOML file with the library's settings; its path, level and overflow are ignored, and options override it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+impl WrittenLog {
+    /// The failure to open the log. A setting is named as its option; or, if no option sets it and there is a file of
+    /// settings, as in the file.
+    pub(crate) fn refused(&self, error: diolog::Error) -> Failure {
         Failure::of(error, |setting| match setting {
             "path" => Some("DIR".to_owned()),
-            _ => self.option(setting, file.is_none()),
+            _ => self.settings.option(setting, self.config.is_none()),
         })
     }
 }

@@ -5,7 +5,7 @@ use diolog::ReadOptions;
 use super::cat_asynclogger;
 use super::logs::{Gaps, Logs, Printed};
 use super::unmatched::say_unmatched;
-use crate::args::{Cat, Color, InputFormat, Look, RecordFormat, Select};
+use crate::args::{Cat, Color, InputFormat, RecordFormat, Records};
 use crate::exit::{Failure, Status};
 use crate::text::line::Form;
 use crate::text::output::{Output, stdout_has_colours, stdout_is_terminal};
@@ -16,7 +16,7 @@ use crate::text::spool::{Spool, cannot_keep};
 const PROGRESS_RECORDS: u64 = 1 << 14;
 
 /// How records look.
-pub(super) fn form(format: RecordFormat, look: &Look) -> Form {
+pub(super) fn form(Records { format, look, .. }: &Records) -> Form {
     match format {
         RecordFormat::Text => {
             let colours = match look.color {
@@ -31,9 +31,10 @@ pub(super) fn form(format: RecordFormat, look: &Look) -> Form {
     }
 }
 
-/// How to read: everything, or what `select` takes.
-pub(super) fn selected(options: ReadOptions, select: &Select, look: &Look) -> Result<ReadOptions, Failure> {
+/// How to read the records that are wanted.
+pub(super) fn options(Records { select, look, durable, .. }: &Records) -> Result<ReadOptions, Failure> {
     let filter = select.filter(look.utc).map_err(|message| Failure { message, status: Status::Usage })?;
+    let options = ReadOptions::new().durable(*durable);
     Ok(match filter {
         Some(filter) => options.filter(filter),
         None => options,
@@ -45,15 +46,14 @@ pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
     if arguments.input == InputFormat::Asynclogger {
         return cat_asynclogger::run(arguments);
     }
-    let options = ReadOptions::new().durable(arguments.durable);
-    let options = selected(options, &arguments.select, &arguments.look)?;
-    let form = || form(arguments.format, &arguments.look);
+    let records = &arguments.records;
+    let options = options(records)?;
     // Records on the terminal show the progress, unless they come at the end.
     let is_kept = arguments.last.is_some() || arguments.reverse;
-    let says_gaps = arguments.format == RecordFormat::Message;
-    let gaps = Gaps::of(&arguments.look, says_gaps && !is_kept);
-    let mut logs = Logs::open(&arguments.paths, &options, arguments.last, false, gaps, form)?;
-    let bytes = arguments.paths.iter().map(|path| log_bytes(path)).sum();
+    let says_gaps = records.format == RecordFormat::Message;
+    let gaps = Gaps::of(&records.look, says_gaps && !is_kept);
+    let mut logs = Logs::open(&records.paths, &options, arguments.last, false, gaps, || form(records))?;
+    let bytes = records.paths.iter().map(|path| log_bytes(path)).sum();
     let mut progress = (is_kept || !stdout_is_terminal()).then(|| Progress::new("reading", bytes));
     let mut read = 0_u64;
     let mut update = |logs: &Logs| {
@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
     };
     output.finish()?;
     if logs.are_read_whole(arguments.last) {
-        say_unmatched(&arguments.select, &logs.readers());
+        say_unmatched(&records.select, &logs.readers());
     }
-    Ok(logs.print_findings(arguments.allow_drops))
+    Ok(logs.print_findings(records.allow_drops))
 }

@@ -25,11 +25,11 @@ enum Lines {
 
 /// Prints the entries. The exit status is that of the most damaged file.
 pub(super) fn run(arguments: &Cat) -> Result<Status, Failure> {
-    if arguments.durable {
+    if arguments.records.durable {
         let message = "--durable is for logs of diolog: leave it out with --input asynclogger".into();
         return Err(Failure { message, status: Status::Usage });
     }
-    if !arguments.select.is_empty() {
+    if !arguments.records.select.is_empty() {
         let message =
             "options that select records are for logs of diolog: leave them out with --input asynclogger".into();
         return Err(Failure { message, status: Status::Usage });
@@ -39,13 +39,13 @@ pub(super) fn run(arguments: &Cat) -> Result<Status, Failure> {
         true => Lines::Kept(Spool::new(arguments.last)),
         false => Lines::Output(Output::paged(!arguments.no_pager)),
     };
-    let is_one_of_several = arguments.paths.len() > 1;
+    let is_one_of_several = arguments.records.paths.len() > 1;
     let mut statuses = Vec::new();
     let mut said = Vec::new();
-    for path in &arguments.paths {
+    for path in &arguments.records.paths {
         let log = if is_one_of_several { path.to_string_lossy() } else { "".into() };
         let read = Reader::open(path).map_err(Failure::from).and_then(|mut reader| {
-            let read = print(&mut reader, arguments.format, &log, &mut lines);
+            let read = print(&mut reader, arguments.records.format, &log, &mut lines);
             // Of a file that cannot be read at all there is nothing to say but the error.
             if read.is_ok() || reader.report().blocks > 0 {
                 said.extend(findings(path, reader.report()));

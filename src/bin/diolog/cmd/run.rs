@@ -30,11 +30,9 @@ const TURN: Duration = Duration::from_millis(500);
 /// Runs the command until it has ended and its outputs too. The exit status is the command's.
 pub(crate) fn run(arguments: &Run) -> Result<Status, Failure> {
     // Records have levels of their own, so all pass; `DIOLOG_LEVEL` still overrides that.
-    let config =
-        line_config(&arguments.directory, arguments.config.as_deref(), &arguments.settings)?.level(Level::Trace);
+    let config = line_config(&arguments.log)?.level(Level::Trace);
     child::find(&arguments.command)?;
-    let refused = |error| arguments.settings.refused(error, arguments.config.as_deref());
-    let logger = Logger::open(config).map_err(refused)?;
+    let logger = Logger::open(config).map_err(|error| arguments.log.refused(error))?;
     let (stopped, stop) = io::pipe().map_err(cannot_start)?;
     let [stdout, stderr] = [
         ("standard output", arguments.stdout_level, Tee::Stdout, "stdout"),

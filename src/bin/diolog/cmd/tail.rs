@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use diolog::ReadOptions;
-
-use super::cat::{form, selected};
+use super::cat::{form, options};
 use super::logs::{Gaps, Logs, Printed};
 use super::unmatched::say_unmatched;
 use crate::args::{RecordFormat, Tail};
@@ -21,14 +19,14 @@ const POLL: Duration = Duration::from_millis(50);
 /// Prints the last records, and if asked for new ones until Ctrl-C.
 pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let follows = arguments.follow || arguments.follow_path;
-    let options = ReadOptions::new().durable(arguments.durable).fold_producers(follows);
-    let options = selected(options, &arguments.select, &arguments.look)?;
-    let form = || form(arguments.format, &arguments.look);
+    let records = &arguments.records;
+    let options = options(records)?.fold_producers(follows);
     // A filter may pass over many records before the first line: until then a signal ends the command from its thread.
     let has_begun = Arc::new(AtomicBool::new(false));
     let asked = if follows { listen(Arc::clone(&has_begun))? } else { Asked::default() };
-    let gaps = Gaps::of(&arguments.look, false);
-    let mut logs = Logs::open(&arguments.paths, &options, Some(arguments.last), arguments.follow_path, gaps, form)?;
+    let gaps = Gaps::of(&records.look, false);
+    let mut logs =
+        Logs::open(&records.paths, &options, Some(arguments.last), arguments.follow_path, gaps, || form(records))?;
     let mut last = Spool::new(Some(arguments.last));
     while let Some(entry) = logs.next(last.line())? {
         match entry {
@@ -42,17 +40,17 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     }
     has_begun.store(true, Ordering::Relaxed);
     let mut output = Output::new();
-    let says_gaps = arguments.format == RecordFormat::Message;
+    let says_gaps = records.format == RecordFormat::Message;
     last.print(false, says_gaps, &mut output)?;
     output.flush()?;
     if logs.are_read_whole(Some(arguments.last)) {
-        say_unmatched(&arguments.select, &logs.readers());
+        say_unmatched(&records.select, &logs.readers());
     }
     if !follows {
-        return Ok(logs.print_findings(arguments.allow_drops));
+        return Ok(logs.print_findings(records.allow_drops));
     }
     logs.print_losses();
-    logs.gaps = Gaps::of(&arguments.look, says_gaps);
+    logs.gaps = Gaps::of(&records.look, says_gaps);
     while asked.get().is_none() {
         if logs.next(output.line())?.is_some() {
             output.end_line()?;
@@ -66,7 +64,7 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
         logs.look_for_more()?;
     }
     output.flush()?;
-    Ok(logs.status_of_following(arguments.allow_drops))
+    Ok(logs.status_of_following(records.allow_drops))
 }
 
 /// Notes the first signal; before the command `has_begun` to print, ends it.

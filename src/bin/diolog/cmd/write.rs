@@ -3,13 +3,12 @@
 mod watch;
 
 use std::io;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use diolog::{Config, Level, Logger, Outcome, Overflow, Producer};
 
-use crate::args::{Settings, Write};
+use crate::args::{Write, WrittenLog};
 use crate::exit::{Failure, Status};
 use crate::input::lines::{InputLine, Lines};
 use crate::input::signals::Asked;
@@ -59,9 +58,8 @@ struct Tally {
 
 /// Logs standard input until it ends, or until a signal.
 pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
-    let config = line_config(&arguments.directory, arguments.config.as_deref(), &arguments.settings)?;
-    let refused = |error| arguments.settings.refused(error, arguments.config.as_deref());
-    let logger = Logger::open(config.level(arguments.level)).map_err(refused)?;
+    let config = line_config(&arguments.log)?.level(arguments.level);
+    let logger = Logger::open(config).map_err(|error| arguments.log.refused(error))?;
     let witness = logger.clone();
     let mut input = Input::start(move || last_words(&witness)).map_err(cannot_start)?;
     let watch = Watch::start(&logger, input.asked()).map_err(cannot_start)?;
@@ -103,7 +101,7 @@ pub(crate) fn run(arguments: &Write) -> Result<Status, Failure> {
             units::bytes(tally.bytes),
             units::duration(started.elapsed()),
             speed(&tally, started.elapsed()),
-            arguments.directory.display(),
+            arguments.log.directory.display(),
             logger.stats().device,
         ));
     }
@@ -224,8 +222,9 @@ fn speed(tally: &Tally, elapsed: Duration) -> String {
 
 /// The library's settings for lines, which wait for the disk: from the options, else from the file, else defaults that
 /// suit lines of unknown length.
-pub(super) fn line_config(directory: &Path, file: Option<&Path>, settings: &Settings) -> Result<Config, Failure> {
-    let config = match file {
+pub(super) fn line_config(log: &WrittenLog) -> Result<Config, Failure> {
+    let WrittenLog { directory, config, settings } = log;
+    let config = match config {
         Some(file) => Config::from_toml_file(file).map_err(no_settings)?.path(directory),
         None => {
             let config = Config::new(directory);
