@@ -9,7 +9,7 @@ use clap::Args;
 use diolog::{DevicePreference, Overflow};
 
 use super::settings::option_of;
-use super::values::{ReportFormat, device, size};
+use super::values::{ReportFormat, device, number, size};
 use crate::exit::Failure;
 
 /// The most bytes that the logs may take on disk.
@@ -24,7 +24,7 @@ pub(crate) struct Load {
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) directory: PathBuf,
     /// Threads that log
-    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = number::<u16>(1..=4096))]
     pub(crate) threads: u16,
     /// Messages a second, all threads together; or max, as many as there is room for; or a percentage of what the
     /// machine was found to take; several with commas run one after the other
@@ -38,7 +38,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "TIME", default_value = "10 s", value_parser = duration)]
     pub(crate) time: Duration,
     /// Separate logs, one for each kind of event, that each thread logs to in turn
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = number::<u16>(1..=1000))]
     pub(crate) events: u16,
     /// What a message does that finds its ring full: drop_newest, overwrite_oldest, block, or block_for=TIME, such as
     /// block_for=5ms
@@ -57,7 +57,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "SIZE", value_parser = size::<usize>)]
     pub(crate) block_bytes: Option<usize>,
     /// Blocks written at the same time [default: the library's]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number::<usize>(..))]
     pub(crate) blocks_in_flight: Option<usize>,
     /// Longest time that a message waits in memory [default: the library's]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -67,7 +67,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device())]
     pub(crate) device: DevicePreference,
     /// Pin the writer thread to this CPU, by the kernel's number [default: not pinned]
-    #[arg(long, value_name = "CPU")]
+    #[arg(long, value_name = "CPU", value_parser = number::<usize>(..))]
     pub(crate) writer_core: Option<usize>,
     /// Bytes of all logs on the disk, at most 8 GiB: the oldest messages are removed
     #[arg(long, value_name = "SIZE", default_value = "4 GiB", value_parser = disk_bytes)]

@@ -24,7 +24,7 @@ pub(crate) use select::Select;
 pub(crate) use settings::WrittenLog;
 use settings::option_of;
 pub(crate) use values::ReportFormat;
-use values::{device, number_of_records, record_level, size};
+use values::{device, number, number_of_records, record_level, size};
 
 /// Writes, reads and verifies diolog logs: every record is on disk, or counted as lost.
 #[derive(Debug, Parser)]
@@ -292,7 +292,7 @@ pub(crate) struct Top {
     #[arg(long)]
     pub(crate) json: bool,
     /// Rows of producers to show for each log, those whose rings are fullest
-    #[arg(long, value_name = "NUMBER", default_value_t = 8)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = number::<usize>(..))]
     pub(crate) producers: usize,
 }
 
@@ -318,7 +318,7 @@ pub(crate) struct Measure {
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) directory: PathBuf,
     /// Approximate duration; a longer one gives more stable figures
-    #[arg(long, value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 12, value_parser = number::<u32>(1..=3600))]
     pub(crate) seconds: u32,
 }
 
@@ -337,7 +337,7 @@ pub(crate) struct Disk {
     #[arg(long, value_name = "SIZE", default_value = "256 KiB", value_parser = size::<usize>)]
     pub(crate) block_bytes: usize,
     /// Blocks written at the same time
-    #[arg(long, value_name = "NUMBER", default_value_t = 4)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = number::<usize>(..))]
     pub(crate) blocks_in_flight: usize,
     /// How blocks are written: auto takes the best that works; with the others, it is an error if that one does not
     /// work; direct is io_uring, or else pwrite
@@ -347,16 +347,16 @@ pub(crate) struct Disk {
     #[arg(long, value_name = "SIZE", default_value = "4 KiB", value_parser = size::<usize>)]
     pub(crate) message_bytes: usize,
     /// Threads that append, each with its own ring
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = number::<u16>(1..=1024))]
     pub(crate) producers: u16,
     /// Size of a ring [default: enough to keep all blocks in flight]
     #[arg(long, value_name = "SIZE", value_parser = size::<usize>)]
     pub(crate) ring_bytes: Option<usize>,
     /// Pin the writer thread to this CPU, by the kernel's number [default: not pinned]
-    #[arg(long, value_name = "CPU")]
+    #[arg(long, value_name = "CPU", value_parser = number::<usize>(..))]
     pub(crate) writer_core: Option<usize>,
     /// Records a second, all threads together [default: as many as the disk takes]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", value_parser = number::<u32>(1..))]
     pub(crate) rate: Option<u32>,
     /// Flush after each record, and time append and flush together
     #[arg(long)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use diolog::{Config, DevicePreference, RotateAt};
 
-use super::values::{device, size};
+use super::values::{device, number, size};
 use crate::exit::Failure;
 
 /// Declares an option for each setting, named as its setter in [`Config`].
@@ -83,7 +83,7 @@ settings! {
     #[arg(long, value_name = "SIZE", value_parser = size::<usize>)]
     block_bytes: usize,
     /// Blocks written at the same time [default: 4]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number::<usize>(..))]
     blocks_in_flight: usize,
     /// Size of a segment file [default: 256 MiB]
     #[arg(long, value_name = "SIZE", value_parser = size::<u64>)]
@@ -99,7 +99,7 @@ settings! {
     #[arg(long, value_name = "SIZE", value_parser = size::<u64>)]
     retain_bytes: u64,
     /// Remove the oldest segments if there are more than this [default: keep all]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number::<u64>(..))]
     retain_segments: u64,
     /// Remove segments whose last write is longer ago than this, such as "30 days" [default: keep all]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -108,7 +108,7 @@ settings! {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     flush_interval: Duration,
     /// Pin the writer thread to this CPU, by the kernel's number [default: not pinned]
-    #[arg(long, value_name = "CPU")]
+    #[arg(long, value_name = "CPU", value_parser = number::<usize>(..))]
     writer_core: usize,
     /// How blocks are written: auto takes the best that works; with the others, it is an error if that one does not
     /// work; direct is io_uring, or else pwrite [default: auto]

@@ -1,5 +1,9 @@
 //! Values of options: sizes in words, levels, the names of devices, and formats of reports.
 
+use std::fmt;
+use std::ops::{Bound, RangeBounds};
+use std::str::FromStr;
+
 use bytesize::ByteSize;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -23,6 +27,21 @@ pub(super) fn size<T: TryFrom<u64>>(words: &str) -> Result<T, String> {
 pub(super) fn number_of_records(word: &str) -> Result<u64, String> {
     let number = word.parse().ok().filter(|_| word.starts_with(|digit: char| digit.is_ascii_digit()));
     number.ok_or_else(|| "use a number of records, such as 100".to_owned())
+}
+
+/// Parses a whole number within `range`.
+pub(super) fn number<T>(range: impl RangeBounds<T> + Clone) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + fmt::Display,
+{
+    move |word| {
+        let number = word.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| match (range.start_bound(), range.end_bound()) {
+            (Bound::Included(first), Bound::Included(last)) => format!("use a whole number from {first} to {last}"),
+            (Bound::Included(first), _) => format!("use a whole number, at least {first}"),
+            _ => "use a whole number".to_owned(),
+        })
+    }
 }
 
 /// Parses the level of records, which cannot be "off".
@@ -64,6 +83,16 @@ mod tests {
         for word in ["", "-1", "+1", "x", "1k", "99999999999999999999"] {
             assert!(number_of_records(word).is_err(), "{word}");
         }
+    }
+
+    #[test]
+    fn a_number_is_whole_and_within_its_range() {
+        assert_eq!(number(1..=9_u32)("9"), Ok(9));
+        for word in ["0", "10", "x", "1.5", "-1", ""] {
+            assert_eq!(number(1..=9_u32)(word), Err("use a whole number from 1 to 9".to_owned()), "{word}");
+        }
+        assert_eq!(number(1..)("0"), Err::<u32, _>("use a whole number, at least 1".to_owned()));
+        assert_eq!(number(..)("-1"), Err::<u64, _>("use a whole number".to_owned()));
     }
 
     #[test]

@@ -60,11 +60,11 @@ fn text(figures: &Figures, arguments: &Disk) -> String {
     let busy =
         figures.writer_busy.map_or_else(String::new, |busy| format!(", writer thread {:.0} % busy", busy * 100.0));
     format!(
-        "{}\n{} a second: {} in {} blocks, {}{busy}\n{timed}: p50 {}, p99 {}, p99.9 {}, max {}\n",
+        "{}\n{} a second: {} in {}, {}{busy}\n{timed}: p50 {}, p99 {}, p99.9 {}, max {}\n",
         figures.device,
         units::bytes(figures.bytes_per_second() as u64),
         units::counted(figures.records, "record"),
-        units::count(figures.blocks),
+        units::counted(figures.blocks, "block"),
         units::duration(figures.elapsed),
         at(0.5),
         at(0.99),
