@@ -177,3 +177,20 @@ fn a_log_in_use_is_refused_with_the_process_that_has_it_whatever_rings_it_has() 
         assert_eq!(status(&run(["recover", log], b"")), 0, "{memory:?}");
     }
 }
+
+#[test]
+fn a_directory_that_is_no_log_is_named() {
+    let place = Place::new();
+    std::fs::create_dir(place.log()).expect("made");
+    let log = place.log();
+    let log = log.to_str().expect("text");
+    for (arguments, said) in [
+        (&["recover", log][..], "is empty"),
+        (&["recover", "--forget", log], "is empty"),
+        (&["recover", "--format", "json", "/dev"], "holds no .dlog file"),
+    ] {
+        let output = run(arguments, b"");
+        assert_eq!((status(&output), stdout(&output)), (3, String::new()), "{arguments:?}");
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    }
+}

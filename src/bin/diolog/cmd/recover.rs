@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use diolog::{Recovery, RecoveryOutcome};
+use diolog::{Reader, Recovery, RecoveryOutcome};
 use serde_json::{Value, json};
 
 use super::report;
@@ -21,6 +21,10 @@ pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
     let (log, rings) = (&arguments.directory, arguments.rings.as_deref());
     let runs = if arguments.forget { diolog::forget(log, rings) } else { diolog::recover_watched(log, rings, watch) };
     let runs = runs.map_err(refused)?;
+    if runs.is_empty() {
+        // A wrong path has nothing to recover either.
+        drop(Reader::open(log)?);
+    }
     let elapsed = begun.elapsed();
     drop(progress);
     let text = |out: &mut Vec<u8>| text(arguments, &runs, elapsed, out);
