@@ -148,16 +148,17 @@ fn is_plain(row: &ProducerReport) -> bool {
 }
 
 fn blocks_text(blocks: &BlockCounts, out: &mut Vec<u8>) {
+    let plural = |number, one, more| (number, if number == 1 { one } else { more });
     let named = [
         (blocks.good, "good"),
         (blocks.torn, "torn or unconfirmed"),
-        (blocks.holes, "holes never acknowledged"),
+        plural(blocks.holes, "hole never acknowledged", "holes never acknowledged"),
         (blocks.lost, "lost"),
         (blocks.stale, "stale"),
-        (blocks.duplicates, "duplicates skipped"),
-        (blocks.headers_lost, "segment headers lost"),
+        plural(blocks.duplicates, "duplicate skipped", "duplicates skipped"),
+        plural(blocks.headers_lost, "segment header lost", "segment headers lost"),
         (blocks.newer, "of a newer diolog"),
-        (blocks.stray, "stretches of stray bytes"),
+        plural(blocks.stray, "stretch of stray bytes", "stretches of stray bytes"),
     ];
     let there: Vec<_> = named.iter().filter(|(number, _)| *number > 0).collect();
     let there: Vec<_> = there.iter().map(|(number, what)| format!("{} {what}", count(*number))).collect();
@@ -333,5 +334,20 @@ mod tests {
             ("attempted 9,000 = in the files 10 - losses retired 1 + unaccounted 8,991".into(), false)
         );
         assert_eq!(shown(9, 10, 0), ("attempted 9 = in the files 10 - too many 1".into(), false));
+    }
+
+    #[test]
+    fn blocks_are_counted_in_the_singular_and_in_the_plural() {
+        let shown = |blocks: BlockCounts| {
+            let mut out = Vec::new();
+            blocks_text(&blocks, &mut out);
+            String::from_utf8(out).expect("text")
+        };
+        let mut blocks = BlockCounts::default();
+        assert_eq!(shown(blocks), "  blocks: none\n");
+        (blocks.good, blocks.holes, blocks.headers_lost) = (3, 1, 1);
+        assert_eq!(shown(blocks), "  blocks: 3 good, 1 hole never acknowledged, 1 segment header lost\n");
+        (blocks.holes, blocks.headers_lost, blocks.stray) = (2, 0, 1_000);
+        assert_eq!(shown(blocks), "  blocks: 3 good, 2 holes never acknowledged, 1,000 stretches of stray bytes\n");
     }
 }
