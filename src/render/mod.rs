@@ -17,4 +17,4 @@ pub(crate) use plan::Plan;
 pub(crate) use text::{members, record};
 
 /// Follows the text of a record that was cut, in a line for people.
-pub const CUT_MARK: &str = "… (cut)";
+pub(crate) const CUT_MARK: &str = "… (cut)";

@@ -14,6 +14,8 @@ pub use crate::buffer::AlignedBuffer;
 pub use crate::clock::ManualClock;
 pub use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
 pub use crate::opening::Hooks;
-pub use crate::render::CUT_MARK;
 pub use layer::DeviceLayer;
 pub use ring::{RingConsumer, RingProducer, ring};
+
+/// Follows the text of a record that was cut, in a line for people.
+pub const CUT_MARK: &str = crate::render::CUT_MARK;
