@@ -44,7 +44,7 @@ fn each_command_has_the_exit_statuses_that_it_gives() {
         assert!(help(reads_records).contains("--allow-drops"), "{reads_records}");
     }
     for part in ["cat", "tail"] {
-        assert!(help(part).contains("it speaks only of what was read"), "{part}");
+        assert!(help(part).contains("it covers only what was read"), "{part}");
     }
     assert!(!help("info").contains("--allow-drops") && !help("write").contains("--allow-drops"));
     assert!(help("write").contains("130 after Ctrl-C") && !help("cat").contains("Ctrl-C"));

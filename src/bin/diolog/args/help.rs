@@ -24,8 +24,9 @@ pub(super) const WRITE: &str = "Examples:
   my-service 2>&1 | diolog write /var/log/my-service
   diolog write --retain-bytes '10 GiB' --rotate-after '1 day' DIR < lines.txt
 
-Signals: after SIGINT (Ctrl-C) and SIGHUP the input is read on to its end, or until nothing has come for 2 s; after \
-SIGTERM and SIGQUIT as far as the pipe holds it. All of it is then made durable. A second signal ends at once.
+Signals: after SIGINT (Ctrl-C) and SIGHUP, the input is read to its end, or until nothing has come for 2 s. After \
+SIGTERM and SIGQUIT, only what the pipe holds is read. All of it is then made durable. A second signal ends the \
+command at once.
 
 Exit status:
   0        every line is in the log, whole and durable, but for those that the
@@ -42,7 +43,7 @@ pub(super) const RUN: &str = "Examples:
   diolog run --tee --stderr-level error DIR -- make
 
 Signals (HUP, INT, QUIT, TERM, USR1, USR2) are passed on to the command. If it has ended, and other processes still \
-hold its output, the first signal ends the log with what they have written, and the second one ends it at once.
+hold its output, the first signal ends the log after what they have written so far, and the second one at once.
 
 Exit status: that of the command; messages say what is missing in the log.
   128 + N  signal N killed the command
@@ -71,9 +72,9 @@ the same name, \"fields\" has both, one after the other.
 
 On a terminal, the text goes through a pager: $DIOLOG_PAGER, else $PAGER, else less.
 
-Exit status: it speaks only of what was read: all of the log; with -n its end, as far back as the wanted records go; with \
---since or --until the blocks that may hold records of these times, with -n too. Of blocks that hold no record that the \
-other filters could take, single records are not checked.
+Exit status: it covers only what was read. That is all of the log; with -n its end, as far back as the wanted records \
+go; with --since or --until, with or without -n, the blocks that may hold records of these times. If a block holds no \
+record that the other filters could select, its records are not checked one by one.
   0    clean, or in use with nothing lost so far
   4    intact, and records were dropped by the overflow policy or found no ring
        (0 with --allow-drops)
@@ -90,9 +91,9 @@ pub(super) const TAIL: &str = "Examples:
   diolog tail -f --format json orders payments
   diolog tail -f --level warn --target my_service::net DIR
 
-Exit status: it speaks only of what was read: the end of the log, as far back as the wanted records go, and what followed; \
-with --since or --until the blocks that may hold records of these times. Of blocks that hold no record that the other \
-filters could take, single records are not checked.
+Exit status: it covers only what was read. That is the end of the log, as far back as the wanted records go, and what \
+followed; with --since or --until the blocks that may hold records of these times. If a block holds no record that the \
+other filters could select, its records are not checked one by one.
   0        clean, or in use with nothing lost so far; with -f also after Ctrl-C
   4        intact, and records were dropped by the overflow policy or found no
            ring (0 with --allow-drops)
@@ -111,7 +112,8 @@ pub(super) const INFO: &str = "Examples:
   diolog info orders payments           one report after the other
   diolog info --format json DIR | jq '.segments[].path'
 
-Exit status: it speaks of files and headers only; `diolog verify` says more. Of several logs, that of the gravest.
+Exit status: it covers files and headers only; `diolog verify` checks the rest. Of several logs, the most serious one \
+counts.
   0    every file is what its name says
   1    a header is damaged, or a file unreadable or in another's place
   3    cannot be read, or parts of it only by a newer diolog
@@ -135,10 +137,10 @@ pub(super) const TOP: &str = "Examples:
   diolog top --once orders payments
   diolog top --json DIR | jq .figures.written
 
-A writer leaves its figures in blocks that it writes anyway, at most once a second: while nothing is logged, they do \
-not change, and their age says so. Rates and latencies are those between the last two rows of figures. Of a log that was \
-closed, the figures are final, and there are no rates. Losses are shown, and do not change the exit status: `diolog \
-verify` judges a log.
+A writer leaves its figures in blocks that it writes anyway, at most once a second. While nothing is logged, they do \
+not change, and their age grows. Rates and latencies are those between the last two rows of figures. The figures of a \
+closed log are final, and have no rates. Losses are shown, and do not change the exit status: `diolog verify` judges a \
+log.
 
 Exit status:
   0    all figures that there are were shown; also after Ctrl-C
@@ -151,7 +153,7 @@ pub(super) const VERIFY: &str = "Examples:
   diolog verify --format json DIR | jq .verdict
   diolog verify DIR > /dev/null || echo \"status $?\"
 
-Exit status: of several logs, that of the gravest.
+Exit status: of several logs, the most serious one counts.
   0    clean, or in use with nothing lost so far
   4    intact, and records were dropped by the overflow policy or found no ring
        (0 with --allow-drops)
@@ -167,10 +169,10 @@ pub(super) const RECOVER: &str = "Examples:
   diolog recover --forget DIR    the rings will never be there again
   diolog recover --format json DIR | jq '.runs[].records'
 
-A program whose rings are in shared memory (ring_memory) leaves there what it had logged and not yet written when it \
-died. The next program that opens the log brings that into the log before it logs itself; this command does the same \
-without such a program. It can be ended at any moment and run again. With --forget, rings that cannot be recovered now \
-are given up: what they held is lost, and the run stays unconfirmed.
+If a program has its rings in shared memory (ring_memory) and dies, the records that it had logged and not yet written \
+stay there. The next program that opens the log writes them to the log first. This command does the same without such \
+a program. It can be ended at any moment and run again. With --forget, rings that cannot be recovered now are given \
+up: what they held is lost, and the run stays unconfirmed.
 
 Exit status:
   0    all that was left is in the log now, or nothing was left
@@ -209,11 +211,11 @@ pub(super) const BENCH_LOAD: &str = "Examples:
   diolog bench load --rate '10%, 50%, 90%' --threads 2 /mnt/disk
   diolog bench load --rate max --overflow block /mnt/disk
 
-Times of an append: from the moment at which it was due, so that each message that an earlier append held up counts; \
-and of the call alone. With --rate max no message has such a moment.
+Two times of an append are shown: from the moment when its message was due, so that a message that an earlier append \
+delayed counts in full; and of the call alone. With --rate max no message has a due time.
 
-Exit status: what `diolog verify` says of the logs, or 2 if the messages that were accepted are not those in the files \
-and those that retention removed.
+Exit status: that of `diolog verify`, or 2 if the messages in the files, and those that retention removed, are not the \
+messages that were accepted.
   0    clean
   4    intact, and messages were dropped (0 with --allow-drops)
   1    unconfirmed: the log has no clean end

@@ -30,8 +30,8 @@ pub(crate) struct Load {
     /// machine was found to take; several with commas run one after the other
     #[arg(long, value_name = "RATE,…", default_value = "10000", value_delimiter = ',', allow_hyphen_values = true)]
     pub(crate) rate: Vec<Rate>,
-    /// Size of a message, or a range such as 100..2000, of which each size is as likely; several with commas, each with
-    /// a weight after a colon, such as "64:9, 4KiB:1"
+    /// Size of a message, or a range such as 100..2000, in which all sizes are equally likely; several with commas,
+    /// each with a weight after a colon, such as "64:9, 4KiB:1"
     #[arg(long, value_name = "SIZES", default_value = "200", allow_hyphen_values = true)]
     pub(crate) bytes: Sizes,
     /// How long to log, at each rate
@@ -40,7 +40,7 @@ pub(crate) struct Load {
     /// Separate logs, one for each kind of event, that each thread logs to in turn
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = number::<u16>(1..=1000))]
     pub(crate) events: u16,
-    /// What a message does that finds its ring full: drop_newest, overwrite_oldest, block, or block_for=TIME, such as
+    /// What happens to a message if the ring is full: drop_newest, overwrite_oldest, block, or block_for=TIME, such as
     /// block_for=5ms
     #[arg(long, value_name = "POLICY", default_value = "drop_newest", value_parser = overflow)]
     pub(crate) overflow: Overflow,

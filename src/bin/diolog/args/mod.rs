@@ -56,10 +56,10 @@ pub(crate) enum Command {
     /// Print the last records, and with -f new ones as they are written
     #[command(after_help = help::TAIL)]
     Tail(Tail),
-    /// Show the runs and segments of a log, and the settings it was opened with
+    /// Show the runs and segments of a log: who wrote them, when, how, and how each run ended
     #[command(after_help = help::INFO)]
     Info(Info),
-    /// List the snapshots that the flight recorder of a log has left: when, why, and how many records
+    /// List the snapshots of a log's flight recorder: when, why, and how many records
     #[command(after_help = help::SNAPSHOTS)]
     Snapshots(Snapshots),
     /// Show what the writers of logs do: rates, losses, latencies and rings, each second
@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Prove from the files which records are kept and which are lost
     #[command(after_help = help::VERIFY)]
     Verify(Verify),
-    /// Bring what a process that died has left in shared memory into the log
+    /// Write to the log what a dead process has left in its shared rings
     #[command(after_help = help::RECOVER)]
     Recover(Recover),
     /// Measure diolog on this machine, each figure beside a baseline
