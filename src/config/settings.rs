@@ -325,9 +325,8 @@ config! {
         /// accepted before it, however long [`flush_interval`](Config::flush_interval) is. The append does not wait,
         /// and makes no system call. It costs some nanoseconds more; appends of less severe records cost the same.
         /// Records that come during one such flush share the next. The price: an idle writer wakes a thousand times a
-        /// second instead of 125, and takes 1.4 instead of 0.2 % of a core in a virtual machine. Too verbose a level:
-        /// small blocks, as many as the disk can write. Only [`flush`](crate::Logger::flush) tells when records are
-        /// durable.
+        /// second instead of a hundred, and takes about five times the CPU time. Too verbose a level: small blocks, as
+        /// many as the disk can write. Only [`flush`](crate::Logger::flush) tells when records are durable.
         flush_on(level: Level) -> Option<Level> = None;
 
         /// Bytes of a segment file: a multiple of 4096, at least a block and 4096 more, at most 1 TiB; 256 MiB by
