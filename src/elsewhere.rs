@@ -211,7 +211,7 @@ impl MemoryRecord {
         self.fields().find(|field| field.name == name).map(|field| field.value)
     }
 
-    /// The producer's number, from 1 in the order in which they were made.
+    /// The producer's id: 1 for the first that was made, 2 for the next.
     pub fn producer_id(&self) -> u32 {
         self.producer_id
     }
@@ -221,7 +221,7 @@ impl MemoryRecord {
         &self.producer_name
     }
 
-    /// The record's number among its producer's, from 0.
+    /// The record's sequence number: its place among its producer's records, from 0.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }

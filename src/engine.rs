@@ -25,8 +25,8 @@ use crate::writer::Writer;
 /// One writer thread that serves any number of logs, each with its own directory, policy, retention and level. Clones
 /// are handles to the same engine.
 ///
-/// A log of an engine is a [`Logger`] like any other. One log does not stop the others, whether its disk is slow or
-/// full, it closes, or a bug ends it. But all callbacks run on the writer thread, so a slow one holds all logs up.
+/// A log of an engine is a [`Logger`] like any other. A log whose disk is slow or full, that closes, or that a bug ends
+/// does not stop the others. But all callbacks run on the writer thread, so a slow callback delays all logs.
 ///
 /// However many logs there are, the engine has one thread `diolog-writer`, and one thread `diolog-segments` for each file
 /// system. Where the kernel does not allow io_uring, a thread for each file system helps the writer. The process has one

@@ -87,7 +87,7 @@ pub enum Error {
     /// The logger has been closed.
     #[error("the logger is closed: open it again to log or flush")]
     Closed,
-    /// The process is a fork of the one that opened the logger, which alone has the writer thread.
+    /// This process was forked from the one that opened the logger. Only that one has the writer thread.
     #[error("the logger belongs to the parent process: open another log in this one")]
     Forked,
     /// The records were not durable within the limit of a flush. They are still on their way.

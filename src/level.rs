@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 /// How severe a record is, or which records pass: a threshold.
 ///
-/// More severe levels are smaller, so a record passes a threshold if its level is at most that. [`Level::Off`] is a
-/// threshold alone, below all levels: with it nothing is logged.
+/// More severe levels are smaller, so a record passes a threshold if its level is at most that. [`Level::Off`] is only
+/// a threshold, below all levels: with it nothing is logged.
 ///
 /// ```
 /// use diolog::Level;

@@ -6,13 +6,13 @@ use std::str::FromStr;
 
 use crate::level::Level;
 
-/// Which records a log admits: the threshold for all, and other ones for the targets that have their own.
+/// Which records a log admits: a threshold for all records, and thresholds for single targets.
 ///
 /// As text it is a list of directives with commas between them. A directive is a level, which holds for all records, or
 /// `TARGET=LEVEL`, which holds for the records of a target and of all targets below it: `my_service=debug` holds for
-/// `my_service` and `my_service::net`, not for `my_service_2`. Of several that hold for a target, the one that names
-/// the most of it counts. If two directives name the same target, or two are levels, the last one counts. Without a
-/// directive that is a level alone, the threshold is the one that was set otherwise, and [`Level::Info`] if none was.
+/// `my_service` and `my_service::net`, not for `my_service_2`. If several hold for a target, the longest one
+/// counts. If two directives name the same target, or two are levels, the last one counts. If none is a level without a
+/// target, the threshold for all records is the one that was set before, and [`Level::Info`] if none was.
 ///
 /// A record's target is the path of the module that logs it, unless it was given another one. Records without one,
 /// as those of [`Logger::log`](crate::Logger::log) and [`Producer::log`](crate::Producer::log), have only the threshold

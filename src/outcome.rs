@@ -76,7 +76,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the record is in the log's ring, whole or cut. One that the flight recorder alone keeps is not.
+    /// Whether the record is in the log's ring, whole or cut. One that only the flight recorder keeps is not.
     pub const fn is_accepted(self) -> bool {
         matches!(self, Outcome::Written | Outcome::Truncated)
     }

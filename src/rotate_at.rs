@@ -15,8 +15,8 @@ pub enum RotateAt {
     Hourly,
     /// At midnight in UTC.
     Daily,
-    /// At midnight in the time zone that the system or the variable `TZ` names, whatever the length of the day: UTC if
-    /// none is known. Read when the log is opened. With the feature `time-zones` alone.
+    /// At midnight in the time zone that the system or the variable `TZ` names, whatever the length of the day; in UTC
+    /// if none is known. The zone is read when the log is opened. This needs the feature `time-zones`.
     #[cfg(feature = "time-zones")]
     DailyLocal,
 }

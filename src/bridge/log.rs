@@ -42,14 +42,13 @@ use crate::logger::Logger;
 /// were given by `:?`).
 ///
 /// Text and fields are formatted on the calling thread, before the append begins, into a buffer that the thread's ring
-/// has: nothing is allocated, but by the first event of a place in the program, which is registered, and by the first
-/// one of a thread, which makes its ring. A value whose formatter logs comes after what that has logged; if it panics,
-/// nothing is logged of the event. What is longer than the log's
-/// [`message_bytes_max`](crate::Config::message_bytes_max) is cut and flagged: the text leaves a quarter of that to the
-/// fields, if there are any.
+/// has. Nothing is allocated, with two exceptions: the first event of a place in the program registers the place, and
+/// the first event of a thread makes its ring. If a formatter logs, its record comes first; if it panics, the event is
+/// not logged. An event longer than the log's [`message_bytes_max`](crate::Config::message_bytes_max) is cut and
+/// flagged. Its text leaves a quarter of that to the fields, if there are any.
 ///
-/// Beyond 16,384 places, of a program that makes targets as it runs, further ones share a callsite, and target, file
-/// and line are fields of their records.
+/// A program that makes up targets as it runs may have more than 16,384 places. Further ones share a callsite, and
+/// target, file and line are fields of their records.
 ///
 /// # Levels
 ///

@@ -64,23 +64,23 @@ use crate::logger::Logger;
 ///
 /// A span's fields are formatted when it begins and when it records more of them, up to 4 KiB, and copied into each
 /// record. Text and fields of an event are formatted on the calling thread, before the append begins, into a buffer
-/// that the thread's ring has: nothing is allocated, but by the first event of a place in the program, which is
-/// registered, and by the first one of a thread, which makes its ring. A value whose formatter logs comes after what
-/// that has logged; if it panics, nothing is logged of the event. What is longer than the log's
-/// [`message_bytes_max`](crate::Config::message_bytes_max) is cut and flagged: the text leaves a quarter of that to the
+/// that the thread's ring has. Nothing is allocated, with two exceptions: the first event of a place in the program
+/// registers the place, and the first event of a thread makes its ring. If a formatter logs, its record comes first; if
+/// it panics, the event is not logged. An event longer than the log's
+/// [`message_bytes_max`](crate::Config::message_bytes_max) is cut and flagged. Its text leaves a quarter of that to the
 /// fields, if there may be any.
 ///
-/// Records of the crate `log` come best by [`LogBridge`](crate::LogBridge) (feature `log`): if `tracing_log` turns them
-/// into events, their target and place are fields, such as `log.target`.
+/// For records of the crate `log`, use [`LogBridge`](crate::LogBridge) (feature `log`). If `tracing_log` turns them
+/// into events instead, their target and place are fields, such as `log.target`.
 ///
 /// # Levels
 ///
-/// The log's levels decide, those of targets too. [`layer`](Self::layer) is a layer with a filter, the same bridge, for
-/// its own events and spans: other layers are not concerned. `tracing` remembers for each place whether anybody wants
-/// its events, so that others cost a load, and nothing of them is evaluated. Therefore, after [`Logger::set_level`] and
-/// the like have admitted more, call `tracing::callsite::rebuild_interest_cache()`.
+/// The log's levels decide, those of targets too. [`layer`](Self::layer) is the bridge with a filter by these levels,
+/// which does not affect other layers. `tracing` remembers for each place whether anybody wants its events. An event
+/// that nobody wants costs one load, and none of its fields is evaluated. So after [`Logger::set_level`] and the like
+/// have admitted more, call `tracing::callsite::rebuild_interest_cache()`.
 ///
-/// [`new`](Self::new) is the bridge alone, for another filter:
+/// [`new`](Self::new) is the bridge without a filter, for a filter of your own:
 /// `TracingBridge::new(&logger).with_filter(EnvFilter::from_default_env())`. The log's levels count as well.
 ///
 /// To know that everything logged before is durable, call [`Logger::flush`].

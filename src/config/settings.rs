@@ -250,7 +250,7 @@ config! {
         /// a stray pointer before it dies, it can change the bytes of a record, and recovery writes them to the log.
         /// Impossible positions, lengths and sequence numbers are detected, and reported as damage.
         ///
-        /// If the directory is missing, it is created for this user alone; its parent must exist. A directory that
+        /// If the directory is missing, it is created for this user only; its parent must exist. A directory that
         /// belongs to somebody else, that others may change, or that is a symbolic link, is refused. The file in it
         /// exists while the log is open, and is removed at a clean end; so is the file `….rings` in the log's
         /// directory, which names it. After an end that is not clean, both stay until the log is recovered. In a
@@ -288,8 +288,8 @@ config! {
         /// Bytes of a block, the largest write: a multiple of 4096 from 4 KiB to 16 MiB; 512 KiB by default.
         ///
         /// A block that is sealed early is written only as far as it is filled. Too small: a write costs the disk as
-        /// much as a larger one, and the rate falls (4 KiB reaches about a thirtieth of 512 KiB). Too large: a record
-        /// waits until its whole block is written, and each block in flight takes this much memory.
+        /// much as a larger one, and the rate falls (blocks of 4 KiB reach about a thirtieth of the rate of 512 KiB).
+        /// Too large: a record waits until its whole block is written, and each block in flight takes this much memory.
         // Measured by `sustained` with 4 producers, against rings of 4 MiB and blocks of 1 MiB: with eight blocks in
         // flight 512 KiB reach 0.96 of that rate, 256 KiB 0.77. Larger ones add latency first.
         block_bytes(bytes: usize) -> usize = 512 << 10, read by "words::bytes";
@@ -529,8 +529,8 @@ config! {
         ///
         /// It holds the records that a listener has not got yet. It takes memory only as records come, at most about
         /// twice this size. Records that do not fit are in the log, but the listener does not get them. A record that
-        /// is longer than the queue is passed on alone. Too small: the listener misses bursts. Too large: memory, and a
-        /// listener that is far behind.
+        /// is longer than the queue is passed on by itself. Too small: the listener misses bursts. Too large: memory,
+        /// and a listener that is far behind.
         listener_queue_bytes(bytes: usize) -> usize = 1 << 20, read by "words::bytes";
 
         /// The name of the service that logs, stored in every segment: at most 255 bytes; empty by default.

@@ -48,7 +48,7 @@ impl<'a> LiveRecord<'a> {
         self.timestamp_ns
     }
 
-    /// The producer's number, unique within the run.
+    /// The producer's id, unique within the run.
     pub fn producer_id(&self) -> u32 {
         self.producer_id
     }
@@ -58,7 +58,7 @@ impl<'a> LiveRecord<'a> {
         self.producer_name
     }
 
-    /// The record's number among its producer's attempts, from 0.
+    /// The record's sequence number: its place among its producer's attempts, from 0.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }

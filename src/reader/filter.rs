@@ -92,15 +92,15 @@ impl Filter {
     /// them: `shop` takes `shop` and `shop::orders`, not `shop_2`. If this is called more than once, one of them must
     /// fit. Messages, which have no target, are not taken.
     ///
-    /// The target is that of the record's callsite. If that has none, it is the record's last field `target`: events of
-    /// a bridge from ever new places share a callsite, and name their places so.
+    /// The target is that of the record's callsite. If that has none, it is the record's last field `target`: if a
+    /// bridge gets events of too many places, further places share a callsite, and a field names the target.
     pub fn target(mut self, target: impl Into<String>) -> Filter {
         self.targets.push(target.into());
         self
     }
 
-    /// Only records of the producer with this name, or with this number after `#`, as in `#3`. If you call this more
-    /// than once, one of them must fit.
+    /// Only records of the producer with this name, or with this id after `#`, as in `#3`. If you call this more than
+    /// once, one of them must fit.
     pub fn producer(mut self, name: impl Into<String>) -> Filter {
         self.producers.push(name.into());
         self

@@ -86,7 +86,7 @@ impl Gap {
         self.origin.host()
     }
 
-    /// The producer's number, unique within the run.
+    /// The producer's id, unique within the run.
     pub fn producer_id(&self) -> u32 {
         self.producer.id
     }

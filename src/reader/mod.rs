@@ -425,7 +425,8 @@ impl Reader {
         &self.walk.account.report
     }
 
-    /// The targets of the callsites in the blocks read so far, each once; of very many callsites, of the latest alone.
+    /// The targets of the callsites in the blocks read so far, each once. If there are very many callsites, only the
+    /// latest count.
     pub fn targets(&self) -> BTreeSet<&str> {
         self.walk.callsites.targets()
     }

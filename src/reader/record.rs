@@ -236,7 +236,7 @@ impl<'a> RecordRef<'a> {
         self.content.write_message(out);
     }
 
-    /// The fields and their values, in the order of the program's text; none for a record that is a message alone.
+    /// The fields and their values, in the order of the program's text; none for a message.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -274,14 +274,14 @@ impl<'a> RecordRef<'a> {
         self.fields().find(|field| field.name == name).map(|field| field.value)
     }
 
-    /// The place in the program that logged the record: `None` for a message alone, and for a record of a callsite that
-    /// its block does not define.
+    /// The place in the program that logged the record: `None` for a message, and for a record of a callsite that its
+    /// block does not define.
     #[inline]
     pub fn callsite(&self) -> Option<&'a CallsiteInfo> {
         self.content.callsite()
     }
 
-    /// The callsite's number, unique within the run; `None` for a message alone.
+    /// The callsite's id, unique within the run; `None` for a message.
     #[inline]
     pub fn callsite_id(&self) -> Option<u32> {
         self.content.callsite_id()
@@ -306,14 +306,14 @@ impl<'a> RecordRef<'a> {
         self.run.unix_ns_at(self.timestamp_ns)
     }
 
-    /// The record's number among its producer's attempts, from 0. A missing number is a record that was lost, by policy
-    /// or by damage.
+    /// The record's sequence number: its place among its producer's attempts, from 0. A missing number is a record that
+    /// was lost, by policy or by damage.
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// The producer's number, unique within the run.
+    /// The producer's id, unique within the run.
     #[inline]
     pub fn producer_id(&self) -> u32 {
         self.producer.id
@@ -410,7 +410,7 @@ impl Record {
         self.content.borrow().callsite()
     }
 
-    /// The callsite's number, unique within the run; `None` for a message alone.
+    /// The callsite's id, unique within the run; `None` for a message.
     pub fn callsite_id(&self) -> Option<u32> {
         self.content.borrow().callsite_id()
     }
@@ -430,13 +430,13 @@ impl Record {
         self.unix_ns
     }
 
-    /// The record's number among its producer's attempts, from 0. A missing number is a record that was lost, by policy
-    /// or by damage.
+    /// The record's sequence number: its place among its producer's attempts, from 0. A missing number is a record that
+    /// was lost, by policy or by damage.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// The producer's number, unique within the run.
+    /// The producer's id, unique within the run.
     pub fn producer_id(&self) -> u32 {
         self.producer.id
     }

@@ -99,7 +99,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The counts of one producer of one run, from the files alone.
+/// The counts of one producer of one run, computed only from the files.
 ///
 /// After a clean close,
 /// `attempted - retired == records + (dropped + overwritten + unwritten - retired_losses) + damaged`.
@@ -107,7 +107,7 @@ impl fmt::Display for Finding {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ProducerReport {
-    /// The producer's number in its run.
+    /// The producer's id in its run.
     pub id: u32,
     /// The kernel's id of the thread that made it.
     pub tid: u32,
@@ -191,8 +191,8 @@ pub struct RunReport {
     pub refused_no_ring: u64,
     /// The writer's other notes, such as errors and that writing went on: the first 64.
     pub notes: Vec<String>,
-    /// Its producers, by number. With [`ReadOptions::fold_producers`](crate::ReadOptions::fold_producers) in no
-    /// particular order, and without those that are folded.
+    /// Its producers, by id. With [`ReadOptions::fold_producers`](crate::ReadOptions::fold_producers), in no particular
+    /// order, and without those that are folded.
     pub producers: Vec<ProducerReport>,
     /// Producers that ended without a loss and have no row any more.
     pub folded_producers: u64,

@@ -148,7 +148,7 @@ impl Stats {
 pub struct RefusedBy {
     /// [`Outcome::Closed`](crate::Outcome::Closed).
     pub closed: u64,
-    /// [`Outcome::Forked`](crate::Outcome::Forked): counted in the child that was forked, and there alone.
+    /// [`Outcome::Forked`](crate::Outcome::Forked): counted only in the forked child.
     pub forked: u64,
     /// [`Outcome::Reentrant`](crate::Outcome::Reentrant).
     pub reentrant: u64,

@@ -27,7 +27,7 @@ pub(crate) struct Select {
     /// Messages without a target are left out. May be given more than once: then one of them must fit
     #[arg(long, value_name = "TARGET")]
     pub(crate) target: Vec<String>,
-    /// Only records of the producer with this name, or with this number, as in "#3". May be given more than once
+    /// Only records of the producer with this name, or with this id, as in "#3". May be given more than once
     #[arg(long, value_name = "NAME")]
     pub(crate) producer: Vec<String>,
     /// Only records with a field whose value fits: name=value, name!=value, name<number, name<=number, name>number,
