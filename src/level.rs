@@ -149,7 +149,7 @@ impl fmt::Display for Level {
 
 /// The error of parsing a word that is not a level. It holds the word.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no level; use error, warn, info, debug, trace or off")]
+#[error("{0:?} is not a level; use error, warn, info, debug, trace or off")]
 pub struct ParseLevelError(pub(crate) String);
 
 impl FromStr for Level {
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!((Level::from_u8(0), Level::from_u8(Level::Off as u8)), (None, None));
         assert_eq!(
             "loud".parse::<Level>().unwrap_err().to_string(),
-            "\"loud\" is no level; use error, warn, info, debug, trace or off"
+            "\"loud\" is not a level; use error, warn, info, debug, trace or off"
         );
     }
 

@@ -29,7 +29,7 @@ use crate::level::Level;
 /// assert_eq!(levels.to_string(), "info,hyper=off,my_service::net=debug");
 ///
 /// let error = "info,hyper=loud".parse::<Levels>().unwrap_err();
-/// assert_eq!(error.to_string(), "\"loud\" in \"hyper=loud\" is no level; use error, warn, info, debug, trace or off");
+/// assert!(error.to_string().starts_with("\"loud\" in \"hyper=loud\" is not a level; use error, warn, info"));
 /// # Ok::<(), diolog::ParseLevelsError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,12 +115,13 @@ pub struct ParseLevelsError(Fault);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Fault {
     #[error(
-        "{word:?} is no level; use error, warn, info, debug, trace or off, or a target and a level as in \"hyper=off\""
+        "{word:?} is not a level; use error, warn, info, debug, trace or off, or a target and a level as in \
+         \"hyper=off\""
     )]
     Word { word: Box<str> },
-    #[error("{level:?} in {directive:?} is no level; use error, warn, info, debug, trace or off")]
+    #[error("{level:?} in {directive:?} is not a level; use error, warn, info, debug, trace or off")]
     Level { level: Box<str>, directive: Box<str> },
-    #[error("{target:?} is no target; use a path such as my_service::net, without spaces, commas and equals signs")]
+    #[error("{target:?} is not a target; use a path such as my_service::net, without spaces, commas and equals signs")]
     Target { target: Box<str> },
 }
 
@@ -251,17 +252,17 @@ mod tests {
     fn an_error_names_the_directive_and_the_remedy() {
         let words = "use error, warn, info, debug, trace or off";
         for (text, message) in [
-            ("loud", format!("\"loud\" is no level; {words}, or a target and a level as in \"hyper=off\"")),
-            ("info,loud", format!("\"loud\" is no level; {words}, or a target and a level as in \"hyper=off\"")),
-            ("a=loud", format!("\"loud\" in \"a=loud\" is no level; {words}")),
-            ("a=", format!("\"\" in \"a=\" is no level; {words}")),
-            ("a=b=info", format!("\"b=info\" in \"a=b=info\" is no level; {words}")),
+            ("loud", format!("\"loud\" is not a level; {words}, or a target and a level as in \"hyper=off\"")),
+            ("info,loud", format!("\"loud\" is not a level; {words}, or a target and a level as in \"hyper=off\"")),
+            ("a=loud", format!("\"loud\" in \"a=loud\" is not a level; {words}")),
+            ("a=", format!("\"\" in \"a=\" is not a level; {words}")),
+            ("a=b=info", format!("\"b=info\" in \"a=b=info\" is not a level; {words}")),
         ] {
             assert_eq!(text.parse::<Levels>().unwrap_err().to_string(), message);
         }
         for text in ["=info", "a b=info"] {
             let error = text.parse::<Levels>().unwrap_err().to_string();
-            assert!(error.contains("is no target; use a path such as my_service::net"), "{error}");
+            assert!(error.contains("is not a target; use a path such as my_service::net"), "{error}");
         }
     }
 }

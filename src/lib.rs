@@ -45,7 +45,8 @@
 //! - To test code that logs: [`Logger::in_memory`]. To log nothing: [`Logger::disabled`].
 //! - After a crash with [shared rings](RingMemory): [`Logger::recovery`] and [`recover`].
 //! - To read files of asynclogger, the Go logger that diolog descends from: [`asynclogger::Reader`].
-//! - [`ending`] says what each end of a process keeps, and how a program should end.
+//! - [`ending`] says what each end of a process keeps, and how a program should end: also with tokio, `fork`, and in
+//!   containers.
 //! - [`operations`] is for those who run such a program: sizes, troubleshooting, alerts, containers, limits.
 //! - [`file_format`] describes every byte of the files, for readers in other languages.
 //!

@@ -294,7 +294,7 @@ impl Logger {
     /// assert!(!logger.is_enabled_for(Level::Error, "hyper::client") && !logger.is_enabled(Level::Debug));
     ///
     /// let error = logger.set_levels("info,hyper=loud").unwrap_err();
-    /// assert!(error.to_string().contains("\"loud\" in \"hyper=loud\" is no level"));
+    /// assert!(error.to_string().contains("\"loud\" in \"hyper=loud\" is not a level"));
     /// # Ok::<(), diolog::Error>(())
     /// ```
     ///

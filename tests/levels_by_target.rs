@@ -57,16 +57,16 @@ fn directives_that_are_not_understood_are_refused_by_name() {
     let error = Logger::open(support::config(&path).level("info,hyper=loud")).expect_err("no level");
     let Error::InvalidConfig { setting, value, remedy } = &error else { panic!("{error}") };
     assert_eq!((*setting, value.as_str()), ("level", "\"info,hyper=loud\""));
-    assert_eq!(remedy, "\"loud\" in \"hyper=loud\" is no level; use error, warn, info, debug, trace or off");
+    assert_eq!(remedy, "\"loud\" in \"hyper=loud\" is not a level; use error, warn, info, debug, trace or off");
     assert!(!path.exists(), "nothing was created");
 
     let logger = Logger::open(support::config(&path).level("info,hyper=off")).expect("a log");
     for (error, named) in [
-        (logger.set_levels("debug,loud"), "\"loud\" is no level"),
-        (logger.set_levels("debug,=info"), "\"\" is no target"),
-        (logger.set_target_level("", Level::Info), "\"\" is no target"),
-        (logger.set_target_level("a=b", Level::Info), "\"a=b\" is no target"),
-        (logger.set_target_level("a,b", Level::Info), "\"a,b\" is no target"),
+        (logger.set_levels("debug,loud"), "\"loud\" is not a level"),
+        (logger.set_levels("debug,=info"), "\"\" is not a target"),
+        (logger.set_target_level("", Level::Info), "\"\" is not a target"),
+        (logger.set_target_level("a=b", Level::Info), "\"a=b\" is not a target"),
+        (logger.set_target_level("a,b", Level::Info), "\"a,b\" is not a target"),
     ] {
         let error = error.expect_err("not understood").to_string();
         assert!(error.contains(named), "{error}");

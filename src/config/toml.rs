@@ -390,9 +390,9 @@ mod tests {
             ("flush_interval = '100 mx'", "line 1: invalid value: string \"100 mx\", expected a time with its unit"),
             (
                 "level = 'info,a=loud'",
-                "line 1: \"loud\" in \"a=loud\" is no level; use error, warn, info, debug, trace or off",
+                "line 1: \"loud\" in \"a=loud\" is not a level; use error, warn, info, debug, trace or off",
             ),
-            ("level = 'loud'", "line 1: \"loud\" is no level; use error, warn, info, debug, trace or off"),
+            ("level = 'loud'", "line 1: \"loud\" is not a level; use error, warn, info, debug, trace or off"),
             (
                 "overflow = 'drop'",
                 "line 1: invalid value: string \"drop\", expected \"drop_newest\", \"block\", \"overwrite_oldest\" or { block_for = \"5 ms\" }",

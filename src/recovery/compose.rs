@@ -128,7 +128,7 @@ impl<'a> Composer<'a> {
             let fault: Fault = source.records.fault()?;
             Some(format!("the ring of producer {} is damaged: {fault}", source.slot.producer))
         };
-        let unreadable = || (self.composed.unreadable > 0).then(|| "some records in it make no sense".to_owned());
+        let unreadable = || (self.composed.unreadable > 0).then(|| "some records in it are invalid".to_owned());
         self.sources.iter().find_map(of).or_else(unreadable)
     }
 

@@ -158,7 +158,7 @@ fn try_to_recover(
 }
 
 fn started_anew() -> Stop {
-    Stop::Gone("the machine has been started anew since".into())
+    Stop::Gone("the machine has been restarted since".into())
 }
 
 /// The ring file is gone. If the run has its end, a recovery removed it.
@@ -329,7 +329,7 @@ fn wait_for_writes(directory: &OpenDirectory) -> std::result::Result<(), Stop> {
         };
         while !sys::try_lock(&file).map_err(failed("lock"))? {
             if Instant::now() >= deadline {
-                let what = "is still open: a write of the process that died is under way, or a child of it lives on";
+                let what = "is still open: a write of the dead process is under way, or a child of it still runs";
                 return Err(Stop::Left(format!("{} {what}", directory.path_of(&name).display())));
             }
             std::thread::sleep(WRITES_STEP);

@@ -111,7 +111,7 @@ fn records(
         left.take();
     }
     let fault = left.fault().map(|fault| fault.to_string());
-    let fault = fault.or_else(|| unreadable.then(|| "some records in it make no sense".to_owned()));
+    let fault = fault.or_else(|| unreadable.then(|| "some records in it are invalid".to_owned()));
     let of_ring = |fault| format!("the flight recorder's ring of producer {} is damaged: {fault}", slot.producer);
     (records, fault.map(of_ring))
 }

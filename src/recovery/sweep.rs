@@ -1,5 +1,5 @@
 //! Ring files that no log needs: a process has died while it made one, or right after its last log had ended; or the
-//! machine has been started anew since, and no log's link leads to it.
+//! machine has been restarted since, and no log's link leads to it.
 
 use std::path::Path;
 use std::time::Duration;

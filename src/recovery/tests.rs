@@ -322,7 +322,7 @@ fn rings_of_another_boot_and_rings_that_are_missing_are_gone() {
     dead.link.boot = [1; 16];
     dead.write();
     let recovery = recover_one(&dead);
-    assert!(recovery.outcome == RecoveryOutcome::Gone && recovery.to_string().contains("started anew"), "{recovery}");
+    assert!(recovery.outcome == RecoveryOutcome::Gone && recovery.to_string().contains("restarted"), "{recovery}");
     assert!(recover(&dead.log, None).expect("a log").is_empty() && !dead.link.path.exists());
     dead.link.boot = boot;
     dead.write();

@@ -85,12 +85,12 @@ impl Location {
         if root_id().ok() != self.root {
             let source = io::Error::new(
                 io::ErrorKind::NotFound,
-                "it was deleted, and this process has another root directory now: open the log anew",
+                "it was deleted, and this process has another root directory now: open the log again",
             );
             return Err(failed("open the directory", source));
         }
         if missing_since.is_some_and(|since| since.elapsed() >= MISSING_MAX) && !path.exists() {
-            make(path, self.access).map_err(|source| failed("make anew the deleted directory", source))?;
+            make(path, self.access).map_err(|source| failed("recreate the deleted directory", source))?;
         }
         let opened = OpenDirectory::open(path).map_err(|source| {
             missing_since.get_or_insert_with(Instant::now);

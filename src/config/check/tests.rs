@@ -209,11 +209,12 @@ fn the_environment_overrides_the_level_and_an_unknown_word_is_refused() {
     assert_eq!(levels(configured.validate_with(Some(OsStr::new("b=warn")))), "debug,b=warn");
     assert_eq!(
         level("loud").expect_err("a refusal").to_string(),
-        "DIOLOG_LEVEL is \"loud\": \"loud\" is no level; use error, warn, info, debug, trace or off, or a target and a \
-         level as in \"hyper=off\"; or unset it"
+        "DIOLOG_LEVEL is \"loud\": \"loud\" is not a level; use error, warn, info, debug, trace or off, or a target and \
+         a level as in \"hyper=off\"; or unset it"
     );
     assert_eq!(
         config().level("info,hyper=loud").validate_with(None).expect_err("a refusal").to_string(),
-        "level is \"info,hyper=loud\": \"loud\" in \"hyper=loud\" is no level; use error, warn, info, debug, trace or off"
+        "level is \"info,hyper=loud\": \"loud\" in \"hyper=loud\" is not a level; use error, warn, info, debug, trace \
+         or off"
     );
 }
