@@ -27,7 +27,7 @@ pub struct SegmentInfo {
     pub file_bytes: u64,
     /// Bytes up to the end of the last block.
     pub used_bytes: u64,
-    /// Its place in the log, counted from 1.
+    /// Its number in the log, from 1, as its header has it.
     pub index: u64,
     /// The run that wrote it.
     pub run: RunId,
@@ -73,7 +73,7 @@ pub struct SegmentInfo {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LogInfo {
-    /// The segments, run by run, by their place in the log.
+    /// The segments, run by run, by their number.
     pub segments: Vec<SegmentInfo>,
     /// Files prepared and not used yet.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::paths"))]
@@ -88,8 +88,8 @@ pub struct LogInfo {
 
 /// Lists the segments of the log at `path`, from the headers of their blocks.
 ///
-/// Records are not looked at, but for those in the first blocks of each segment: [`verify()`](crate::verify()) says
-/// whether anything is missing.
+/// Of the records, only those in the first blocks of each segment are read: [`verify()`](crate::verify()) says whether
+/// anything is missing.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
