@@ -97,12 +97,7 @@ pub enum Error {
         waited: Duration,
     },
     /// [`Logger::close`](crate::Logger::close) reached its deadline, or the device had failed.
-    #[error(
-        "{} {} accepted but not confirmed durable at close{}: {reason}",
-        counted(*unconfirmed, "record"),
-        if *unconfirmed == 1 { "was" } else { "were" },
-        if *dropped > 0 { format!(" ({} more had been dropped)", Grouped(*dropped)) } else { String::new() }
-    )]
+    #[error("{}: {reason}", incomplete(*unconfirmed, *dropped))]
     CloseIncomplete {
         /// Records accepted, but not known to be durable.
         unconfirmed: u64,
@@ -186,6 +181,16 @@ pub(crate) fn is_not_found(error: &Error) -> bool {
 pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// What was not complete at a close.
+fn incomplete(unconfirmed: u64, dropped: u64) -> String {
+    let dropped = if dropped > 0 { format!(" ({} more had been dropped)", Grouped(dropped)) } else { String::new() };
+    match unconfirmed {
+        0 => format!("the log was closed, and not all that was durable is in it{dropped}"),
+        1 => format!("1 record was accepted but not confirmed durable at close{dropped}"),
+        _ => format!("{} were accepted but not confirmed durable at close{dropped}", counted(unconfirmed, "record")),
+    }
 }
 
 /// The remedy for an error of this kind, if one is known.

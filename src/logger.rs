@@ -372,7 +372,9 @@ impl Logger {
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Forked`]; [`Error::Io`] while the device fails. The records are kept then, and the
-    /// writer goes on trying.
+    /// writer goes on trying. Also [`Error::Io`], once, if the log's present file was deleted, renamed or replaced, and
+    /// held records that were durable: those are gone, or in a file that readers do not find. [`close`](Logger::close)
+    /// says it again.
     pub fn flush(&self) -> Result<()> {
         self.flush_in(None)
     }
@@ -518,7 +520,8 @@ impl Logger {
     /// [`CloseReport::lost`], or print the report.
     ///
     /// # Errors
-    /// [`Error::CloseIncomplete`] with the number of records that were accepted and are not known to be durable;
+    /// [`Error::CloseIncomplete`] with the number of records that were accepted and are not known to be durable. It is 0
+    /// if all were written, and a file with some of them was deleted, renamed or replaced meanwhile.
     /// [`Error::Forked`].
     pub fn close(&self) -> Result<CloseReport> {
         self.handle.close()

@@ -290,7 +290,7 @@ fn a_log_whose_directory_is_deleted_reports_it_and_goes_on_once_it_is_back() {
 
     std::fs::create_dir(directory.path().join("log")).expect("a directory again");
     assert_eq!(states.recv(), Ok(State::Ok));
-    logger.close().expect("a clean end");
+    expect_gone(&logger);
     let messages: Vec<_> = Reader::open(directory.path().join("log"))
         .expect("a log")
         .map(|record| record.expect("readable").message().to_vec())
@@ -336,6 +336,15 @@ fn a_deleted_file_is_found_without_statx() {
     flush_into_a_deleted_file(&support::child_directory());
 }
 
+/// Closes a log of which durable records are not in its directory any more: `close` says so, though a flush may have
+/// said it before. Returns the reason.
+fn expect_gone(logger: &Logger) -> String {
+    let error = logger.close().expect_err("readers do not find some records");
+    let Error::CloseIncomplete { unconfirmed: 0, reason, .. } = error else { panic!("{error}") };
+    assert!(reason.contains("readers do not find records that were durable"), "{reason}");
+    reason
+}
+
 fn flush_into_a_deleted_file(directory: &Path) {
     let logger = open(config(directory), &Plan::new(u64::MAX, 0, libc::EIO));
     let producer = logger.producer().expect("a producer");
@@ -348,7 +357,7 @@ fn flush_into_a_deleted_file(directory: &Path) {
     while logger.flush().is_err() {
         std::thread::yield_now();
     }
-    logger.close().expect("a clean end");
+    expect_gone(&logger);
 }
 
 /// Opens a log with a durable record, does something to its first segment, and shows that the writer notices and that
@@ -368,7 +377,7 @@ fn disturb_the_present_segment(directory: &Path, disturb: impl FnOnce(&Path)) ->
     assert_eq!(producer.log(Level::Info, record(3)), Outcome::Written);
     assert_eq!(states.recv(), Ok(State::Ok));
     logger.flush().expect("durable in the next segment");
-    logger.close().expect("a clean end");
+    expect_gone(&logger);
     error.to_string()
 }
 
@@ -403,7 +412,7 @@ fn a_present_segment_that_is_replaced_by_another_file_is_noticed_without_a_flush
     assert!(error.to_string().contains("was replaced by another file while in use"), "{error}");
     logger.log(Level::Info, record(2));
     assert_eq!(states.recv(), Ok(State::Ok));
-    logger.close().expect("a clean end");
+    expect_gone(&logger);
     assert_eq!(std::fs::read(&present).expect("there"), b"somebody else's", "it is not touched");
 }
 
@@ -414,8 +423,6 @@ fn a_present_segment_that_is_moved_away_is_noticed_by_close() {
     logger.log(Level::Info, record(1));
     logger.flush().expect("durable");
     std::fs::rename(directory.path().join("log/00000001.dlog"), directory.path().join("moved")).expect("ours");
-    let error = logger.close().expect_err("nobody finds the record");
-    let Error::CloseIncomplete { unconfirmed: 0, reason, .. } = &error else { panic!("{error}") };
-    assert!(reason.contains("readers do not find records that were durable"), "{reason}");
+    let reason = expect_gone(&logger);
     assert!(reason.contains("was renamed while in use"), "{reason}");
 }

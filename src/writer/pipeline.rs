@@ -97,8 +97,10 @@ pub(crate) struct Pipeline {
     /// The records in durable blocks.
     durable_records: u64,
     health: Health,
-    /// The error that durable records are in a file that readers do not find, until a caller was told.
+    /// The error that durable records are in a file that readers do not find, if some are.
     loss: Option<FlushFault>,
+    /// Whether a flush has been told of it.
+    is_loss_told: bool,
 }
 
 impl Pipeline {
@@ -127,6 +129,7 @@ impl Pipeline {
             durable_records: 0,
             health: Health::default(),
             loss: None,
+            is_loss_told: false,
         }
     }
 
@@ -398,15 +401,22 @@ impl Pipeline {
         let error = io::Error::new(io::ErrorKind::NotFound, format!("the file {why}"));
         if self.segments.holds_durable_block() {
             self.loss = Some(FlushFault::io("write", self.segments.path(), &error));
+            self.is_loss_told = false;
         }
         self.publisher.note_lost_segment();
         self.write_failed(&error);
         true
     }
 
-    /// Takes the error that durable records are in a file that readers do not find. It is reported once.
-    pub(crate) fn take_loss(&mut self) -> Option<FlushFault> {
-        self.loss.take()
+    /// The error that durable records are in a file that readers do not find.
+    pub(crate) fn loss(&self) -> Option<&FlushFault> {
+        self.loss.as_ref()
+    }
+
+    /// The same for a flush, which is told once.
+    pub(crate) fn tell_loss(&mut self) -> Option<FlushFault> {
+        let is_told = std::mem::replace(&mut self.is_loss_told, true);
+        self.loss.clone().filter(|_| !is_told)
     }
 
     /// Notes that the present segment cannot be written: a write was refused, or there is no memory for its header.
@@ -423,7 +433,7 @@ impl Pipeline {
     /// Publishes the state. If the disk is full, asks for the removal of the segments that the limits do not keep.
     fn follow_health(&self) {
         // Before the state is published: a caller that sees writes succeed again may wait for space.
-        self.shared.set_device_failed(self.health.state == State::Failed);
+        self.shared.set_device_failed(self.health.is_hopeless());
         self.publisher.set_state(self.health.state);
         if self.health.state == State::Full {
             self.segments.retain_now();

@@ -34,7 +34,9 @@ enum Phase {
 pub(super) struct Ending {
     phase: Phase,
     deadline: Option<Instant>,
-    /// Why the end is not clean, if it is not.
+    /// Whether all was written, with the clean end.
+    pub(super) is_clean: bool,
+    /// Why `close` is an error, if it is one.
     pub(super) reason: Option<String>,
 }
 
@@ -113,7 +115,9 @@ impl Ending {
             self.phase = Phase::Ended;
         }
         if self.phase == Phase::Ended && self.reason.is_none() {
-            let loss = blocks.pipeline.take_loss().map(|loss| loss.into_error());
+            self.is_clean = true;
+            // A flush may have been told already, and its error ignored.
+            let loss = blocks.pipeline.loss().map(|loss| loss.clone().into_error());
             self.reason = loss.map(|error| format!("readers do not find records that were durable: {error}"));
         }
         self.phase != before

@@ -122,7 +122,7 @@ impl Flushes {
         }
         // Records that are durable in a file that readers do not find: a flush must fail, once.
         let is_told = any_durable || (pipeline.fault().is_some() && self.any());
-        let loss = if is_told { pipeline.take_loss() } else { None };
+        let loss = if is_told { pipeline.tell_loss() } else { None };
         let (pipeline, fault) = (&*pipeline, pipeline.fault());
         self.under_way.retain(|flush| {
             let answer = match (&loss, fault) {

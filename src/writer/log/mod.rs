@@ -183,9 +183,10 @@ impl LogWriter {
         self.flushes.answer_all(&answer, &pipeline);
         self.shared.flushes.close().iter().for_each(|ticket| ticket.answer(answer.clone()));
         let (shared, directory, rings) = (self.shared, self.directory, self.rings);
+        let is_clean = self.ending.is_clean && summary.unconfirmed == 0;
         pipeline.end(move || {
             // After an end that is not clean, what the rings hold is recovered when the log is opened again.
-            if let Some((rings, _)) = rings.filter(|_| summary.reason.is_none()) {
+            if let Some((rings, _)) = rings.filter(|_| is_clean) {
                 rings.end(&directory.opened());
             }
             drop(directory);

@@ -43,6 +43,8 @@ pub(super) struct Health {
     refused: Option<io::ErrorKind>,
     /// The wait after the next new segment fails too; zero before any has failed.
     move_delay: Duration,
+    /// Whether a new segment has failed too, or none can be had.
+    is_hopeless: bool,
     /// Notes for the log. The pipeline takes them.
     pub(super) notes: Vec<Note>,
 }
@@ -63,6 +65,12 @@ impl Health {
     /// Whether new blocks may be submitted.
     pub(super) fn is_good(&self) -> bool {
         matches!(self.trouble, Trouble::None)
+    }
+
+    /// Whether callers should not wait for room any more: after a failed segment the next one has failed too, or none
+    /// can be had.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.state == State::Failed && self.is_hopeless
     }
 
     /// Adds a note for the log.
@@ -105,6 +113,7 @@ impl Health {
             Trouble::Failed { again_at } => Trouble::Failed { again_at },
             _ if !full => {
                 let again_at = Instant::now() + self.move_delay;
+                self.is_hopeless |= !self.move_delay.is_zero();
                 self.move_delay = MOVE_DELAYS.after(self.move_delay);
                 Trouble::Failed { again_at }
             }
@@ -135,6 +144,7 @@ impl Health {
         self.refused = Some(source.kind());
         self.fault = Some(FlushFault::io(operation, path, source));
         self.state = if is_want_of_room(source) { State::Full } else { State::Failed };
+        self.is_hopeless = self.state == State::Failed;
         true
     }
 
@@ -152,7 +162,7 @@ impl Health {
         }
         self.trouble = Trouble::None;
         (self.fault, self.refused) = (None, None);
-        self.move_delay = Duration::ZERO;
+        (self.move_delay, self.is_hopeless) = (Duration::ZERO, false);
         self.state = State::Ok;
         self.note(StatusCode::Resumed, "blocks are written again; the refused ones were kept".to_owned());
         true
@@ -193,9 +203,11 @@ mod tests {
         assert!(!health.write_succeeded());
         assert_eq!(health.state, State::Failed);
         assert!(health.needs_new_segment(), "the first new segment is tried at once");
+        assert!(!health.is_hopeless(), "callers wait for it");
         health.moved();
         refuse(&mut health, io::ErrorKind::Other);
         assert!(!health.needs_new_segment(), "the second one only after a while");
+        assert!(health.is_hopeless());
     }
 
     #[test]
