@@ -9,7 +9,7 @@ use std::os::linux::fs::MetadataExt;
 use std::path::Path;
 
 use diolog::{Error, Outcome, Reader, State, Verdict, verify};
-use support::disk::{BEGUN_RECORDS, begun_log, log_kilobyte, on_a_disk};
+use support::disk::{BEGUN_RECORDS, SHORT, begun_log, log_kilobyte, on_a_disk};
 
 /// Makes ext4 report an error of the file system of `disk`.
 fn turn_read_only(disk: &Path) -> std::io::Result<()> {
@@ -21,7 +21,7 @@ fn turn_read_only(disk: &Path) -> std::io::Result<()> {
 
 fn log_on(disk: &Path) {
     let path = disk.join("log");
-    let (logger, producer) = begun_log(&path);
+    let (logger, producer) = begun_log(&path, SHORT);
     let log = || log_kilobyte(&producer);
     if let Err(error) = turn_read_only(disk) {
         return support::not_shown("a file system that turns read-only", error);

@@ -12,7 +12,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use diolog::{Error, Outcome, Reader, State};
-use support::disk::{BEGUN_RECORDS, Frozen, begun_log, log_kilobyte, on_a_disk};
+use support::disk::{BEGUN_RECORDS, Frozen, SHORT, begun_log, log_kilobyte, on_a_disk};
 
 /// The time after which the test counts a close as one that does not end. It must thaw the file system then: no process
 /// with a write to a frozen one can be killed. It is far beyond the deadline of close, however busy the machine is.
@@ -21,7 +21,7 @@ const THAW_AFTER: Duration = Duration::from_secs(600);
 /// Logs, freezes the disk (after filling it, with `fill`), logs more, and closes.
 fn close_while_frozen(disk: &Path, fill: bool) {
     let path = disk.join("log");
-    let (logger, producer) = begun_log(&path);
+    let (logger, producer) = begun_log(&path, SHORT);
     let log = || log_kilobyte(&producer);
     while fill && logger.stats().state != State::Full {
         if log() != Outcome::Written {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use diolog::{Config, DeviceKind, DevicePreference, Error, Logger, Outcome, Reader, State, Verdict, verify};
-use support::disk::{BEGUN_RECORDS, begun_log, log_kilobyte, mount_again, on_a_disk, shut_down};
+use support::disk::{BEGUN_RECORDS, SHORT, begun_log, log_kilobyte, mount_again, on_a_disk, shut_down};
 use support::os::{Fate, Who, filter_system_calls};
 
 /// The file system is shut down under an open log, as by a disk that vanishes.
@@ -17,7 +17,7 @@ use support::os::{Fate, Who, filter_system_calls};
 fn an_eio_in_a_completion_of_io_uring_loses_no_durable_record() {
     on_a_disk(64 << 20, "defaults", "an_eio_in_a_completion_of_io_uring_loses_no_durable_record", |disk| {
         let path = disk.join("log");
-        let (logger, producer) = begun_log(&path);
+        let (logger, producer) = begun_log(&path, SHORT);
         if logger.stats().device.kind != DeviceKind::IoUring {
             return support::not_shown("an EIO inside io_uring", logger.stats().device);
         }
@@ -37,7 +37,7 @@ fn an_eio_in_a_completion_of_io_uring_loses_no_durable_record() {
         let verification = verify(&path).expect("a log");
         assert_eq!(verification.verdict, Verdict::Unconfirmed, "{:#?}", verification.report.findings);
         // The next run begins as after any crash.
-        begun_log(&path).0.close().expect("a clean end");
+        begun_log(&path, Duration::from_secs(600)).0.close().expect("a clean end");
         assert_eq!(Reader::open(&path).expect("a log").count(), 2 * BEGUN_RECORDS);
     });
 }

@@ -68,10 +68,12 @@ fn on_an_image(
 /// The number of records that [`begun_log`] logs.
 pub(crate) const BEGUN_RECORDS: usize = 100;
 
-/// A log at `path` with [`BEGUN_RECORDS`] durable records, and their producer. It drops records if its ring is full,
-/// and gives up closing after 200 ms.
-pub(crate) fn begun_log(path: &Path) -> (Logger, Producer) {
-    let config = Config::new(path).overflow(Overflow::DropNewest).close_deadline(Duration::from_millis(200));
+/// A time after which `close` gives up on a disk that does not work.
+pub(crate) const SHORT: Duration = Duration::from_millis(200);
+
+/// A log at `path` with [`BEGUN_RECORDS`] durable records, and their producer. It drops records if its ring is full.
+pub(crate) fn begun_log(path: &Path, close_deadline: Duration) -> (Logger, Producer) {
+    let config = Config::new(path).overflow(Overflow::DropNewest).close_deadline(close_deadline);
     let logger = Logger::open(config).expect("a log");
     let producer = logger.producer().expect("a producer");
     (0..BEGUN_RECORDS).for_each(|_| assert_eq!(log_kilobyte(&producer), Outcome::Written));
