@@ -415,11 +415,6 @@ fn a_listener_of_many_logs_has_one_thread_which_ends_with_the_last_of_them() {
     if support::child::ran_in_child(TEST) {
         return;
     }
-    let is_listener = |thread: &u32| {
-        let name = std::fs::read_to_string(format!("/proc/self/task/{thread}/comm"));
-        name.is_ok_and(|name| name.trim_end() == "diolog-listener")
-    };
-    let listeners = || support::os::threads().iter().filter(|thread| is_listener(thread)).count();
     let engine = Engine::start(EngineConfig::new()).expect("an engine");
     let (heard, alone) = (Arc::new(Keeps::default()), Arc::new(Keeps::default()));
     let config = |name: String| support::config(support::child_directory().join(name)).first_segment_bytes(1 << 20);
@@ -438,12 +433,10 @@ fn a_listener_of_many_logs_has_one_thread_which_ends_with_the_last_of_them() {
     while alone.messages().is_empty() {
         std::thread::yield_now();
     }
-    assert_eq!(listeners(), 2);
+    assert_eq!(support::os::threads_named("diolog-listener").len(), 2);
     engine.close().expect("closed");
     assert_eq!((heard.ended.load(SeqCst), alone.ended.load(SeqCst)), (10, 1));
-    while listeners() > 0 {
-        std::thread::yield_now();
-    }
+    support::os::wait_for_threads("diolog-listener", 0);
 }
 
 #[test]

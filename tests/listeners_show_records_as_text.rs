@@ -281,12 +281,6 @@ fn a_log_that_cannot_be_opened_leaves_no_thread_of_its_listeners() {
     let path = support::child_directory().join("missing").join("log");
     let config = support::config(path).listener(Level::Info, Arc::new(StderrListener::new()));
     assert!(Logger::open(config).is_err());
-    let is_listener = |thread: &u32| {
-        let name = fs::read_to_string(format!("/proc/self/task/{thread}/comm"));
-        name.is_ok_and(|name| name.trim_end() == "diolog-listener")
-    };
-    while support::os::threads().iter().any(is_listener) {
-        std::thread::yield_now();
-    }
+    support::os::wait_for_threads("diolog-listener", 0);
     std::io::stderr().flush().expect("open");
 }

@@ -144,13 +144,8 @@ fn the_lock_keeps_no_descriptor_of_the_process_open_and_takes_no_signal() {
         let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
         drop(writer);
         assert_eq!(reader.read(&mut [0]).expect("readable"), 0, "a copy of the writing end is open");
-        let holders = support::os::threads().into_iter().filter_map(|thread| {
-            let status = fs::read_to_string(format!("/proc/self/task/{thread}/status")).expect("procfs");
-            status.starts_with("Name:\tdiolog-lock").then_some((thread, status))
-        });
-        let holders: Vec<_> = holders.collect();
-        assert_eq!(holders.len(), 1, "{holders:?}");
-        let (thread, status) = &holders[0];
+        let thread = support::os::thread_named("diolog-lock");
+        let status = fs::read_to_string(format!("/proc/self/task/{thread}/status")).expect("procfs");
         let open = fs::read_dir(format!("/proc/self/task/{thread}/fd")).expect("procfs").count();
         assert_eq!(open, 1, "the lock file, and nothing else");
         let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("in proc(5)").trim();
@@ -176,10 +171,7 @@ fn one_thread_holds_the_locks_of_many_logs_and_each_ends_with_its_own() {
         }
         let mut loggers: Vec<_> =
             (0..4).map(|number| Some(Logger::open(support::config(path(number))).expect("a log"))).collect();
-        let holders = support::os::threads().into_iter().filter(|thread| {
-            fs::read_to_string(format!("/proc/self/task/{thread}/comm")).expect("procfs").trim() == "diolog-lock"
-        });
-        assert_eq!(holders.count(), 1, "in a sandbox: {in_sandbox}");
+        support::os::wait_for_threads("diolog-lock", 1);
         // The first, whose file the thread began with; one from the middle; the last.
         for ended in [0, 2, 3] {
             let logger = loggers[ended].take().expect("open");

@@ -216,20 +216,30 @@ pub(crate) fn threads() -> Vec<u32> {
     tasks.map(id).map(|id| id.parse().expect("a number")).collect()
 }
 
+/// The kernel's ids of this process's threads with that name.
+pub(crate) fn threads_named(name: &str) -> Vec<u32> {
+    // A thread may end between the two looks.
+    let name_of = |id: u32| std::fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok();
+    threads().into_iter().filter(|id| name_of(*id).is_some_and(|found| found.trim_end() == name)).collect()
+}
+
+/// Waits until this process has so many threads with that name, and returns the kernel's ids of them.
+///
+/// A thread that begins has the name of the one that made it until it takes its own, and one that was joined may still
+/// be seen: the kernel wakes the joining thread first.
+pub(crate) fn wait_for_threads(name: &str, count: usize) -> Vec<u32> {
+    loop {
+        let threads = threads_named(name);
+        if threads.len() == count {
+            return threads;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// The kernel's id of the one thread of this process with that name.
 pub(crate) fn thread_named(name: &str) -> u32 {
-    let is_named = |id: &u32| {
-        std::fs::read_to_string(format!("/proc/self/task/{id}/comm")).is_ok_and(|found| found.trim_end() == name)
-    };
-    loop {
-        let named: Vec<u32> = threads().into_iter().filter(is_named).collect();
-        match named[..] {
-            [thread] => return thread,
-            [] => panic!("no thread is named {name}"),
-            // A thread that begins has the name of the one that made it until it takes its own.
-            _ => std::thread::yield_now(),
-        }
-    }
+    wait_for_threads(name, 1)[0]
 }
 
 /// The kernel's id of the calling thread.
