@@ -67,9 +67,9 @@ impl Place {
 
 /// The program, without the parts of the environment that would change its behaviour.
 pub(crate) fn diolog<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Command {
-    // A child inherits what is ignored.
+    // A child inherits what is ignored: these two, if a shell has started the tests in the background.
     #[cfg(target_os = "linux")]
-    support::os::reset_signal(libc::SIGINT);
+    [libc::SIGINT, libc::SIGQUIT].into_iter().for_each(support::os::reset_signal);
     let mut command = Command::new(env!("CARGO_BIN_EXE_diolog"));
     command.args(arguments).env_remove("DIOLOG_LEVEL").env("TZ", "UTC");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
