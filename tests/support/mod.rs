@@ -43,7 +43,8 @@ pub(crate) fn directory() -> tempfile::TempDir {
 }
 
 /// The default configuration for a log at `path`, with the device that `DIOLOG_TEST_DEVICE` names, and with shared
-/// rings in the directory that `DIOLOG_TEST_RINGS` names, if it does.
+/// rings in the directory that `DIOLOG_TEST_RINGS` names, if it does. A log has more time to close than by default: a
+/// disk that many tests share may need seconds for a write.
 pub(crate) fn config(path: impl AsRef<Path>) -> Config {
     let preference = match std::env::var("DIOLOG_TEST_DEVICE").as_deref() {
         Err(_) | Ok("auto") => DevicePreference::Auto,
@@ -56,7 +57,8 @@ pub(crate) fn config(path: impl AsRef<Path>) -> Config {
         Some(directory) => RingMemory::Shared(directory.into()),
         None => RingMemory::Private,
     };
-    Config::new(path.as_ref()).device(preference).ring_memory(rings)
+    let config = Config::new(path.as_ref()).device(preference).ring_memory(rings);
+    config.close_deadline(std::time::Duration::from_secs(60))
 }
 
 /// As [`config`], with rings of exactly `ring_bytes`: without a reserve, and with no room kept for grave records.
