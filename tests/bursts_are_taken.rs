@@ -53,6 +53,13 @@ impl Rig {
     }
 }
 
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // The logger's own drop waits for the device.
+        self.control.block_submit(false);
+    }
+}
+
 #[test]
 fn a_burst_of_one_producer_is_written() {
     let rig = Rig::new(|config| config);
