@@ -63,8 +63,8 @@ impl Link {
         file.sync_all().map_err(|source| Error::io("sync", path, source))
     }
 
-    /// Removes the link of `run` from the log's `directory`, if there is one. A power cut may bring it back, but it is
-    /// of another boot then, and ignored.
+    /// Removes the link of `run` from the log's `directory`, if there is one. A power cut may bring it back: the next
+    /// recovery finds that the run has its end.
     ///
     /// # Errors
     /// [`Error::Io`].

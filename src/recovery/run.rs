@@ -4,12 +4,13 @@
 //!
 //! 1. The segment is durable and gets its name.
 //! 2. The log's entry in the ring file says that it was recovered.
-//! 3. The ring file is removed, if no other log needs it.
-//! 4. The link is removed.
+//! 3. The link is removed.
+//! 4. The ring file is removed, if no other log needs it.
 //!
-//! The next recovery finds the run's end, or the entry, or no ring file, and goes on from there.
+//! The next recovery finds the run's end, or the entry, and goes on from there. A link whose ring file is missing is
+//! that of rings that are lost. A ring file without a link is removed by the next open in its directory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use zerocopy::little_endian::{I64, U64};
@@ -36,6 +37,8 @@ use crate::sys::{self, cpu};
 /// How long to wait for a write of the dead process that is still on its way to the disk.
 const WRITES_PATIENCE: Duration = Duration::from_secs(5);
 const WRITES_STEP: Duration = Duration::from_millis(5);
+
+const STARTED_ANEW: &str = "the machine has been restarted since";
 
 /// The dead process can have been writing only to this many of the newest files.
 const WRITTEN_MAX: usize = 16;
@@ -85,28 +88,43 @@ fn recover_run(
         _ => link.path.clone(),
     };
     let mut recovery = Recovery::new(run.into(), path);
-    match try_to_recover(directory, &link, watch, &mut recovery) {
-        Ok(()) => {}
+    let file = match try_to_recover(directory, &link, watch, &mut recovery) {
+        Ok(file) => file,
         Err(Stop::Left(reason)) => return left(run, &recovery.rings, reason),
-        Err(Stop::Gone(reason)) => (recovery.outcome, recovery.reason) = (RecoveryOutcome::Gone, Some(reason)),
-    }
-    // Until it is gone, the next open finds that there is nothing to do.
-    if let Err(error) = Link::remove(&opened, run) {
-        recovery.reason.get_or_insert_with(|| error.to_string());
+        Err(Stop::Gone(reason)) => {
+            (recovery.outcome, recovery.reason) = (RecoveryOutcome::Gone, Some(reason));
+            None
+        }
+    };
+    if let Err(reason) = clear_away(&opened, run, file, &mut recovery.rings) {
+        recovery.reason.get_or_insert(reason.to_string());
     }
     recovery
+}
+
+/// Removes the link of a run that is recovered, and its ring file if no other log needs that. While the link is there,
+/// so is the file: the next open finds that there is nothing to do.
+fn clear_away(directory: &OpenDirectory, run: StoredRunId, file: Option<RingFile>, rings: &mut PathBuf) -> Result<()> {
+    Link::remove(directory, run)?;
+    let Some(file) = file else { return Ok(()) };
+    let path = file.path();
+    if let Some(kept) = file.finish().map_err(|source| Error::io("remove", &path, source))? {
+        *rings = kept;
+    }
+    Ok(())
 }
 
 fn left(run: StoredRunId, rings: &Path, reason: String) -> Recovery {
     Recovery { outcome: RecoveryOutcome::Left, reason: Some(reason), ..Recovery::new(run.into(), rings.to_owned()) }
 }
 
+/// Recovers what is in the ring file, and returns that. `None` if it is gone, and the run has its end.
 fn try_to_recover(
     directory: &mut Directory,
     link: &Link,
     watch: &mut dyn FnMut(u64, u64),
     recovery: &mut Recovery,
-) -> std::result::Result<(), Stop> {
+) -> std::result::Result<Option<RingFile>, Stop> {
     let path = recovery.rings.clone();
     let io = |operation| {
         let path = path.clone();
@@ -117,7 +135,7 @@ fn try_to_recover(
     let patience = if is_lost { Duration::ZERO } else { LOCK_PATIENCE };
     let file = match RingFile::open(&path, patience) {
         Ok(file) => file,
-        Err(_) if is_lost => return Err(started_anew()),
+        Err(_) if is_lost => return gone(directory, link, STARTED_ANEW.into()),
         Err(NotOpened::Refused(reason)) => return Err(Stop::Left(reason)),
         Err(NotOpened::Unfinished(_)) => {
             return Err(Stop::Left(format!("{} is no ring file of diolog", path.display())));
@@ -125,13 +143,13 @@ fn try_to_recover(
         Err(NotOpened::Missing) if !path.parent().is_some_and(Path::is_dir) => {
             return Err(Stop::Left(format!("there is no directory for {}", path.display())));
         }
-        Err(NotOpened::Missing) => return missing(directory, link, recovery),
+        Err(NotOpened::Missing) => return gone(directory, link, format!("{} is missing", path.display())),
     };
     recovery.process = Some(file.process());
     if is_lost || !file.is_of_this_boot() {
         // If it cannot be removed now, the next open with rings in its directory tries it.
         let _ = file.give_up(link.run);
-        return Err(started_anew());
+        return gone(directory, link, STARTED_ANEW.into());
     }
     if let Some(entry) = file.log_of(link.run).map_err(io("read"))? {
         if entry.is_damaged {
@@ -151,23 +169,17 @@ fn try_to_recover(
         }
         file.end_log(&entry, recovery.outcome == RecoveryOutcome::Damaged).map_err(io("write to"))?;
     }
-    if let Some(kept) = file.finish().map_err(io("remove"))? {
-        recovery.rings = kept;
-    }
-    Ok(())
+    Ok(Some(file))
 }
 
-fn started_anew() -> Stop {
-    Stop::Gone("the machine has been restarted since".into())
-}
-
-/// The ring file is gone. If the run has its end, a recovery removed it.
-fn missing(directory: &Directory, link: &Link, recovery: &Recovery) -> std::result::Result<(), Stop> {
+/// The rings are gone, and this is why. If the run has its end, nobody needs them: a power cut may have brought its link
+/// back.
+fn gone(directory: &Directory, link: &Link, why: String) -> std::result::Result<Option<RingFile>, Stop> {
     let ends = match RunTail::open(directory.opened().path(), link.run)? {
         Some(mut tail) => Account::read(&mut tail)?.is_ended,
         None => false,
     };
-    if ends { Ok(()) } else { Err(Stop::Gone(format!("{} is missing", recovery.rings.display()))) }
+    if ends { Ok(None) } else { Err(Stop::Gone(why)) }
 }
 
 /// Writes the records that no block of the run has.

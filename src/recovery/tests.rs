@@ -333,6 +333,19 @@ fn rings_of_another_boot_and_rings_that_are_missing_are_gone() {
 }
 
 #[test]
+fn a_link_that_a_power_cut_brings_back_after_the_runs_end_raises_no_alarm() {
+    let parts = Parts::new(false);
+    let mut dead = parts.dead();
+    recovered(&dead);
+    for boot in [dead.link.boot, [1; 16]] {
+        dead.link.boot = boot;
+        dead.write_link();
+        let recovery = recovered(&dead);
+        assert!(recovery.to_string().contains("recovered, nothing was missing"), "{recovery}");
+    }
+}
+
+#[test]
 fn rings_are_found_in_another_directory() {
     let parts = Parts::new(false);
     let dead = parts.dead();

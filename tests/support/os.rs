@@ -487,3 +487,57 @@ pub(crate) fn shared_words<const WORDS: usize>(path: &Path) -> &'static [std::sy
         &*words.cast()
     }
 }
+
+/// Runs `command`, and kills it before its main thread makes the system call that is number `nth` of the `listed` ones.
+/// Returns whether it came to that call; with `None`, it ends by itself.
+pub(crate) fn kill_before_call(command: &mut std::process::Command, listed: &[libc::c_long], nth: Option<usize>) -> bool {
+    use std::os::unix::process::CommandExt as _;
+    // Of linux/ptrace.h: the words of a ptrace_syscall_info, whose first byte says that a call is entered.
+    const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
+    const ENTERED: u8 = 1;
+    // SAFETY: the child makes one system call before it executes the program.
+    unsafe {
+        command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0_usize, 0_usize) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+    }
+    let mut child = command.spawn().expect("a child process that may be traced");
+    let process = child.id() as libc::pid_t;
+    let (mut met, mut signal, mut is_prepared) = (0, 0, false);
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` outlives the call, and the child is ours.
+        assert_eq!(unsafe { libc::waitpid(process, &raw mut status, 0) }, process);
+        if !libc::WIFSTOPPED(status) {
+            assert!(libc::WIFEXITED(status), "the child was ended by signal {}", libc::WTERMSIG(status));
+            return false;
+        }
+        if !is_prepared {
+            is_prepared = true;
+            let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
+            // SAFETY: the child is stopped, and the call takes numbers.
+            let set = unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, process, 0_usize, options as usize) };
+            assert_eq!(set, 0, "{}", io::Error::last_os_error());
+        } else if libc::WSTOPSIG(status) == libc::SIGTRAP | 0x80 {
+            let mut info = [0_u64; 16];
+            // SAFETY: the child is stopped, and the kernel writes at most the bytes that are given.
+            let bytes = unsafe { libc::ptrace(GET_SYSCALL_INFO, process, size_of_val(&info), info.as_mut_ptr()) };
+            assert!(bytes > 0, "{}", io::Error::last_os_error());
+            if info[0].to_ne_bytes()[0] == ENTERED && listed.contains(&(info[3] as libc::c_long)) {
+                if nth == Some(met) {
+                    child.kill().expect("a child of ours");
+                    child.wait().expect("a child of ours");
+                    return true;
+                }
+                met += 1;
+            }
+            signal = 0;
+        } else {
+            signal = libc::WSTOPSIG(status);
+        }
+        // SAFETY: the child is stopped, and the call takes numbers.
+        let goes_on = unsafe { libc::ptrace(libc::PTRACE_SYSCALL, process, 0_usize, signal as usize) };
+        assert_eq!(goes_on, 0, "{}", io::Error::last_os_error());
+    }
+}
