@@ -4,10 +4,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A control group with a limit on memory. Its drop removes it.
+/// A control group with a limit on memory. Its drop removes it, and leaves the group above it as it was.
 pub(crate) struct Group {
     directory: PathBuf,
     version: Version,
+    _delegation: Option<Delegation>,
+}
+
+/// The memory controller of the groups below another one, on while this lives. The drop switches it off again, if it was
+/// off.
+struct Delegation {
+    controllers: PathBuf,
+    was_on: bool,
+    /// Locked: a test that ends would take the controller from another one's group.
+    _parent: fs::File,
 }
 
 /// What differs between the two versions.
@@ -17,9 +27,13 @@ enum Version {
     Two,
 }
 
+/// Whether a list of controllers names that of memory.
+fn has_memory(controllers: &str) -> bool {
+    controllers.split([' ', ',', '\n']).any(|name| name == "memory")
+}
+
 impl Version {
     fn is_mounted_by(self, system: &str, mount: &Path, options: &str) -> bool {
-        let has_memory = |controllers: &str| controllers.split([' ', ',', '\n']).any(|name| name == "memory");
         match self {
             Version::One => system == "cgroup" && has_memory(options),
             // A controller that version 1 has is missing here.
@@ -72,13 +86,11 @@ impl Group {
             Version::Two if own.join("cgroup.type").exists() => own.parent().unwrap_or(own),
             _ => own,
         };
-        if version == Version::Two {
-            // Done already below a service manager; a refusal shows when the limit is set.
-            let _ = fs::write(parent.join("cgroup.subtree_control"), "+memory");
-        }
+        // Below a service manager it is on already.
+        let delegation = if version == Version::Two { Some(Delegation::of(parent)?) } else { None };
         let directory = parent.join(format!("diolog-test-{}", std::process::id()));
         fs::create_dir(&directory)?;
-        let group = Group { directory, version };
+        let group = Group { directory, version, _delegation: delegation };
         version.limit(&group.directory, bytes)?;
         Ok(group)
     }
@@ -93,6 +105,28 @@ impl Group {
         let events = fs::read_to_string(self.directory.join(self.version.events())).expect("of this version");
         let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill ")).expect("since Linux 4.13");
         kills.parse().expect("a number")
+    }
+}
+
+impl Delegation {
+    fn of(parent: &Path) -> io::Result<Delegation> {
+        let directory = fs::File::open(parent)?;
+        directory.lock()?;
+        let controllers = parent.join("cgroup.subtree_control");
+        let was_on = has_memory(&fs::read_to_string(&controllers)?);
+        if !was_on {
+            // A refusal shows when the limit is set.
+            let _ = fs::write(&controllers, "+memory");
+        }
+        Ok(Delegation { controllers, was_on, _parent: directory })
+    }
+}
+
+impl Drop for Delegation {
+    fn drop(&mut self) {
+        if !self.was_on {
+            let _ = fs::write(&self.controllers, "-memory");
+        }
     }
 }
 
