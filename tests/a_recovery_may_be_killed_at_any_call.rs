@@ -126,8 +126,7 @@ fn a_recovery_may_be_killed_before_any_call_that_changes_a_file() {
         }
         copy(&log, &saved);
         copy(&place, &saved_rings);
-        let expected_outcome =
-            if case == "damaged" { RecoveryOutcome::Damaged } else { RecoveryOutcome::Complete };
+        let expected_outcome = if case == "damaged" { RecoveryOutcome::Damaged } else { RecoveryOutcome::Complete };
         let mut expected = None;
         for nth in 0.. {
             copy(&saved, &log);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use diolog::{Config, Level, Logger, Outcome, Verdict, Verification, verify};
+use diolog::{Config, Level, Logger, Outcome, RingMemory, Verdict, Verification, verify};
 use support::segments::file;
 
 /// Those of a log that writes no block unless it is told to.
@@ -17,11 +17,13 @@ fn config(path: &Path) -> Config {
     support::config(path).flush_interval(Duration::from_secs(3600)).first_segment_bytes(1 << 20)
 }
 
-/// The child: logs some records, says so, and waits to be killed.
+/// The child: logs so many records, says so, and waits to be killed. Its role says where its rings are, too.
 #[allow(clippy::print_stdout, reason = "a message to the parent")]
-fn log_and_wait() {
-    let logger = Logger::open(config(&support::child_directory())).expect("a log");
-    for number in 0..100 {
+fn log_and_wait(role: &str) {
+    let (records, rings) = role.split_once(' ').expect("two words");
+    let rings = if rings.is_empty() { RingMemory::Private } else { RingMemory::Shared(rings.into()) };
+    let logger = Logger::open(config(&support::child_directory()).ring_memory(rings)).expect("a log");
+    for number in 0..records.parse().expect("a number") {
         assert_eq!(logger.log(Level::Info, format!("record {number}")), Outcome::Written);
     }
     println!("\nall are accepted");
@@ -30,9 +32,14 @@ fn log_and_wait() {
     drop(logger);
 }
 
-/// Begins a run in a child process, and kills it before a block is written.
+/// Begins a run with private rings in a child process, and kills it before a block is written.
 fn kill_a_run(test: &str, path: &Path) {
-    let mut command = support::child_command(test, "killed", path);
+    kill_a_run_of(test, "100 ", path);
+}
+
+/// The same of one with this role.
+fn kill_a_run_of(test: &str, role: &str, path: &Path) {
+    let mut command = support::child_command(test, role, path);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child process");
     let stdout = BufReader::new(child.stdout.take().expect("piped"));
     assert!(stdout.lines().any(|line| line.expect("text").contains("are accepted")), "the child ended early");
@@ -60,8 +67,8 @@ fn findings(path: &Path) -> Vec<String> {
 
 #[test]
 fn the_next_runs_leave_the_trace_of_a_killed_one() {
-    if support::role().is_some() {
-        return log_and_wait();
+    if let Some(role) = support::role() {
+        return log_and_wait(&role);
     }
     let test = "the_next_runs_leave_the_trace_of_a_killed_one";
     let directory = support::directory();
@@ -79,6 +86,65 @@ fn the_next_runs_leave_the_trace_of_a_killed_one() {
     // A closed run is no trace of another one.
     work_and_close(&path, &[]);
     assert_eq!(findings(&path), [one, two]);
+}
+
+/// Runs of a test in whose place shared rings lie.
+#[cfg(all(target_os = "linux", not(diolog_portable)))]
+mod with_shared_rings {
+    use diolog::{Reader, RecoveryOutcome, recover};
+
+    use super::*;
+    use crate::support::rings;
+
+    fn recovers(path: &Path) {
+        let recoveries = recover(path, None).expect("a log");
+        assert!(!recoveries.is_empty());
+        assert!(recoveries.iter().all(|one| one.outcome == RecoveryOutcome::Complete), "{recoveries:?}");
+    }
+
+    #[test]
+    fn a_killed_run_without_a_record_that_is_recovered_raises_no_alarm() {
+        const TEST: &str = "with_shared_rings::a_killed_run_without_a_record_that_is_recovered_raises_no_alarm";
+        if let Some(role) = support::role() {
+            return log_and_wait(&role);
+        }
+        for by_the_next_open in [false, true] {
+            let (directory, place) = (support::directory(), rings::on_tmpfs());
+            let path = directory.path().join("log");
+            for _ in 0..2 {
+                kill_a_run_of(TEST, &format!("0 {}", place.path().display()), &path);
+                if !by_the_next_open {
+                    recovers(&path);
+                }
+                work_and_close(&path, &[]);
+            }
+            let verification = verify(&path).expect("a log");
+            assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
+        }
+    }
+
+    #[test]
+    fn the_recovery_of_a_run_leaves_the_trace_of_one_before_it() {
+        const TEST: &str = "with_shared_rings::the_recovery_of_a_run_leaves_the_trace_of_one_before_it";
+        if let Some(role) = support::role() {
+            return log_and_wait(&role);
+        }
+        for records in [0, 100] {
+            let (directory, place) = (support::directory(), rings::on_tmpfs());
+            let path = directory.path().join("log");
+            work_and_close(&path, &[]);
+            kill_a_run(TEST, &path);
+            kill_a_run_of(TEST, &format!("{records} {}", place.path().display()), &path);
+            recovers(&path);
+            let found = findings(&path);
+            let what = if records == 0 { "holds no block" } else { "one run right before it ended before its first" };
+            assert!(found.len() == 1 && found[0].contains(what), "{found:?}");
+            work_and_close(&path, &[2]);
+            let [found] = findings(&path).try_into().expect("one finding");
+            assert!(found.contains("one run right before it ended before its first write"), "{found}");
+            assert_eq!(Reader::open(&path).expect("a log").count(), 2 + records);
+        }
+    }
 }
 
 #[test]

@@ -200,6 +200,8 @@ fn write_missing(
         Some(tail) => Account::read(tail)?,
         None => without_segments::account(file, &slots, block_bytes(entry) as u64),
     };
+    // Then one of the files that hold no block is its own.
+    let is_unwritten = tail.is_none() && account.producers.is_empty() && damage.is_none();
     if let Some(obstacle) = account.obstacle {
         return Err(Stop::Left(obstacle.into()));
     }
@@ -238,8 +240,16 @@ fn write_missing(
     });
     let first = composer.next().transpose().map_err(|source| Error::io("make a block of", &file.path(), source))?;
     if let Some(first) = first {
-        let index = directory.remove_blank_end()?;
-        let segment = SegmentHeader { index, ..segment };
+        let left = if tail.is_none() { left_by_others(directory, link, &file.path(), is_unwritten)? } else { 0 };
+        // The header tells of files that other runs have left. Until it is durable, they do.
+        let index = if left == 0 { directory.remove_blank_end()? } else { directory.last_index() + 1 };
+        let unused = directory.unused_before(index);
+        let segment = SegmentHeader {
+            index,
+            unused_before: if left == 0 { 0 } else { u32::try_from(unused).unwrap_or(u32::MAX) },
+            left_before: u16::try_from(left).unwrap_or(u16::MAX),
+            ..segment
+        };
         let header = Header {
             segment: &segment,
             anchor,
@@ -252,6 +262,8 @@ fn write_missing(
         let first_number = first.0;
         let blocks = std::iter::once(Ok(first)).chain(composer.by_ref());
         OfflineSegment { directory: &opened, header, segment_id, direct: false }.write(first_number, blocks)?;
+        // If it fails, the next run tries it.
+        let _ = directory.remove_blank_end();
         directory.look_again()?;
         recovery.segment = Some(index);
     }
@@ -262,7 +274,29 @@ fn write_missing(
     note_damage(recovery, damages);
     // Only now: what the log accepted is recovered, whatever becomes of the snapshot. It is tried again.
     recovery.snapshot = snapshot?;
+    if is_unwritten && recovery.segment.is_none() && recovery.outcome == RecoveryOutcome::Complete {
+        directory.remove_last_blank()?;
+    }
     Ok(())
+}
+
+/// How many of the files without a block at the log's end were left by runs that nothing else tells of: neither the run
+/// that is recovered, if one `is_own`, nor others that have a link and a ring file, which may be beside the one at
+/// `rings`.
+fn left_by_others(directory: &Directory, link: &Link, rings: &Path, is_own: bool) -> Result<u64> {
+    let unused = directory.unused_before(directory.last_index() + 1).saturating_sub(u64::from(is_own));
+    if unused == 0 {
+        return Ok(0);
+    }
+    let opened = directory.opened();
+    let mut others = 0;
+    for run in Link::list(&opened)?.into_iter().filter(|run| *run != link.run) {
+        let other = Link::read(&opened, run).ok().flatten().map(|other| other.path);
+        let is_there =
+            |path: PathBuf| path.exists() || path.file_name().is_some_and(|name| rings.with_file_name(name).exists());
+        others += u64::from(other.is_some_and(is_there) && RunTail::open(opened.path(), run)?.is_none());
+    }
+    Ok(unused.saturating_sub(others))
 }
 
 /// Reports what was damaged, if something was, each kind of damage once.

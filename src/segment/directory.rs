@@ -119,18 +119,39 @@ impl Directory {
     /// # Errors
     /// [`Error::Io`]. It removes the last file first, so those before the failure are still there.
     pub(crate) fn remove_blank_end(&mut self) -> Result<u64> {
-        let directory = self.opened();
-        while self.last_index >= self.unused_from {
-            let name = segment_file_name(self.last_index);
-            let failed = |operation, source| Error::io(operation, &directory.path_of(&name), source);
-            match search_for_bytes(&directory, self.last_index, || false) {
-                Ok(Search::Blank) => directory.remove(&name).map_err(|source| failed("remove", source))?,
-                Ok(Search::HoldsBytes | Search::Stopped) => break,
-                Err(source) => return Err(failed("read", source)),
-            }
-            self.last_index -= 1;
-        }
+        while self.remove_last_blank()? {}
         Ok(self.last_index + 1)
+    }
+
+    /// Removes the last file if earlier runs have prepared and not used it, and it holds no byte other than zero. Returns
+    /// whether it did.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn remove_last_blank(&mut self) -> Result<bool> {
+        if self.last_index < self.unused_from {
+            return Ok(false);
+        }
+        let directory = self.opened();
+        let name = segment_file_name(self.last_index);
+        let failed = |operation, source| Error::io(operation, &directory.path_of(&name), source);
+        match search_for_bytes(&directory, self.last_index, || false) {
+            Ok(Search::Blank) => directory.remove(&name).map_err(|source| failed("remove", source))?,
+            Ok(Search::HoldsBytes | Search::Stopped) => return Ok(false),
+            Err(source) => return Err(failed("read", source)),
+        }
+        self.last_index -= 1;
+        Ok(true)
+    }
+
+    /// The highest segment number in use, 0 in a new log.
+    pub(crate) fn last_index(&self) -> u64 {
+        self.last_index
+    }
+
+    /// How many files right before number `index` hold no block.
+    pub(crate) fn unused_before(&self, index: u64) -> u64 {
+        index - self.unused_from
     }
 
     /// Searches the segments again, after one was added.

@@ -490,7 +490,11 @@ pub(crate) fn shared_words<const WORDS: usize>(path: &Path) -> &'static [std::sy
 
 /// Runs `command`, and kills it before its main thread makes the system call that is number `nth` of the `listed` ones.
 /// Returns whether it came to that call; with `None`, it ends by itself.
-pub(crate) fn kill_before_call(command: &mut std::process::Command, listed: &[libc::c_long], nth: Option<usize>) -> bool {
+pub(crate) fn kill_before_call(
+    command: &mut std::process::Command,
+    listed: &[libc::c_long],
+    nth: Option<usize>,
+) -> bool {
     use std::os::unix::process::CommandExt as _;
     // Of linux/ptrace.h: the words of a ptrace_syscall_info, whose first byte says that a call is entered.
     const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
