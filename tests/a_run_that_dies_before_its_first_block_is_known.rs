@@ -145,6 +145,30 @@ mod with_shared_rings {
             assert_eq!(Reader::open(&path).expect("a log").count(), 2 + records);
         }
     }
+
+    #[test]
+    fn several_runs_that_are_recovered_after_one_another_raise_no_alarm() {
+        const TEST: &str = "with_shared_rings::several_runs_that_are_recovered_after_one_another_raise_no_alarm";
+        if let Some(role) = support::role() {
+            return log_and_wait(&role);
+        }
+        let (directory, place) = (support::directory(), rings::on_tmpfs());
+        let (path, away) = (directory.path().join("log"), place.path().join("away"));
+        let rings = place.path().join("rings");
+        for life in 0..3 {
+            kill_a_run_of(TEST, &format!("{} {}", life * 10, rings.display()), &path);
+            // The next one does not find them.
+            std::fs::create_dir_all(&away).expect("a directory");
+            let dead = rings::the_one_in(&rings);
+            std::fs::rename(&dead, away.join(dead.file_name().expect("a name"))).expect("renamed");
+            std::fs::remove_dir(&rings).expect("empty");
+        }
+        std::fs::rename(&away, &rings).expect("renamed");
+        recovers(&path);
+        assert_eq!(Reader::open(&path).expect("a log").count(), 30);
+        let verification = verify(&path).expect("a log");
+        assert_eq!(verification.verdict, Verdict::Clean, "{:#?}", verification.report);
+    }
 }
 
 #[test]

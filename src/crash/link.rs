@@ -124,6 +124,13 @@ impl Link {
         is_another.then(|| other.path().to_owned())
     }
 
+    /// Whether the path with these bytes leads to `directory`.
+    pub(crate) fn is_directory(path: &[u8], directory: &OpenDirectory) -> bool {
+        let other = text(path).and_then(|path| OpenDirectory::open(Path::new(path)).ok());
+        let id = |directory: &OpenDirectory| directory.id_of(".").ok();
+        other.is_some_and(|other| id(&other).is_some() && id(&other) == id(directory))
+    }
+
     /// Three lines. The path comes last: it may hold any byte but zero.
     fn encode(&self) -> Vec<u8> {
         let boot: String = self.boot.iter().map(|byte| format!("{byte:02x}")).collect();

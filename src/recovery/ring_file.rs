@@ -223,6 +223,15 @@ impl RingFile {
         Ok(entry.and_then(|(raw, path)| Link::in_another(&path, StoredRunId(raw.run), directory)))
     }
 
+    /// Whether the log with this entry is the one in `directory`.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn is_of(&self, entry: &LogEntry, directory: &OpenDirectory) -> io::Result<bool> {
+        let entry = self.raw_log(entry.index)?;
+        Ok(entry.is_some_and(|(_, path)| Link::is_directory(&path, directory)))
+    }
+
     fn log_state(&self, index: u32) -> io::Result<u32> {
         let mut state = [0; 4];
         sys::fill_at(&self.locked.file, &mut state, log_offset(index))?;

@@ -208,8 +208,11 @@ fn write_missing(
     let definitions = file.definitions().map_err(read)?;
     let clock = Clock::detect();
     let anchor = WallAnchor { monotonic_ns: U64::new(clock.monotonic_ns()), unix_ns: I64::new(clock.unix_ns()) };
-    let segment = segment_header(tail.as_ref(), link, file, entry, !account.holes.is_empty());
-    if segment.log != entry.log || directory.log().is_some_and(|log| log != entry.log) {
+    let mut segment = segment_header(tail.as_ref(), link, file, entry, !account.holes.is_empty());
+    if tail.is_none() && file.is_of(entry, &opened).map_err(read)? {
+        // Runs of a new log that end before their first write each choose its identity.
+        segment.log = directory.log().unwrap_or(entry.log);
+    } else if segment.log != entry.log || directory.log().is_some_and(|log| log != entry.log) {
         return Err(Stop::Left("its segments are of another log than its rings".into()));
     }
     let recorded = file.slots(entry, FOR_RECORDER).map_err(read)?;
