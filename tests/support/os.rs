@@ -488,15 +488,28 @@ pub(crate) fn shared_words<const WORDS: usize>(path: &Path) -> &'static [std::sy
     }
 }
 
+/// The `ptrace_syscall_info` of linux/ptrace.h.
+#[repr(C)]
+#[derive(Default)]
+struct CallInfo {
+    operation: u8,
+    reserved: [u8; 3],
+    architecture: u32,
+    addresses: [u64; 2],
+    call: u64,
+    arguments: [u64; 8],
+}
+
 /// Runs `command`, and kills it before its main thread makes the system call that is number `nth` of the `listed` ones.
 /// Returns whether it came to that call; with `None`, it ends by itself.
+#[allow(clippy::zombie_processes, reason = "it is waited for by `waitpid`, which tells of its stops too")]
 pub(crate) fn kill_before_call(
     command: &mut std::process::Command,
     listed: &[libc::c_long],
     nth: Option<usize>,
 ) -> bool {
     use std::os::unix::process::CommandExt as _;
-    // Of linux/ptrace.h: the words of a ptrace_syscall_info, whose first byte says that a call is entered.
+    // Of linux/ptrace.h.
     const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
     const ENTERED: u8 = 1;
     // SAFETY: the child makes one system call before it executes the program.
@@ -524,11 +537,11 @@ pub(crate) fn kill_before_call(
             let set = unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, process, 0_usize, options as usize) };
             assert_eq!(set, 0, "{}", io::Error::last_os_error());
         } else if libc::WSTOPSIG(status) == libc::SIGTRAP | 0x80 {
-            let mut info = [0_u64; 16];
+            let mut info = CallInfo::default();
             // SAFETY: the child is stopped, and the kernel writes at most the bytes that are given.
-            let bytes = unsafe { libc::ptrace(GET_SYSCALL_INFO, process, size_of_val(&info), info.as_mut_ptr()) };
+            let bytes = unsafe { libc::ptrace(GET_SYSCALL_INFO, process, size_of::<CallInfo>(), &raw mut info) };
             assert!(bytes > 0, "{}", io::Error::last_os_error());
-            if info[0].to_ne_bytes()[0] == ENTERED && listed.contains(&(info[3] as libc::c_long)) {
+            if info.operation == ENTERED && listed.contains(&(info.call as libc::c_long)) {
                 if nth == Some(met) {
                     child.kill().expect("a child of ours");
                     child.wait().expect("a child of ours");
