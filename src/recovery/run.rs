@@ -38,7 +38,7 @@ use crate::sys::{self, cpu};
 const WRITES_PATIENCE: Duration = Duration::from_secs(5);
 const WRITES_STEP: Duration = Duration::from_millis(5);
 
-const STARTED_ANEW: &str = "the machine has been restarted since";
+const RESTARTED: &str = "the machine has been restarted since";
 
 /// The dead process can have been writing only to this many of the newest files.
 const WRITTEN_MAX: usize = 16;
@@ -135,7 +135,7 @@ fn try_to_recover(
     let patience = if is_lost { Duration::ZERO } else { LOCK_PATIENCE };
     let file = match RingFile::open(&path, patience) {
         Ok(file) => file,
-        Err(_) if is_lost => return gone(directory, link, STARTED_ANEW.into()),
+        Err(_) if is_lost => return gone(directory, link, RESTARTED.into()),
         Err(NotOpened::Refused(reason)) => return Err(Stop::Left(reason)),
         Err(NotOpened::Unfinished(_)) => {
             return Err(Stop::Left(format!("{} is no ring file of diolog", path.display())));
@@ -149,7 +149,7 @@ fn try_to_recover(
     if is_lost || !file.is_of_this_boot() {
         // If it cannot be removed now, the next open with rings in its directory tries it.
         let _ = file.give_up(link.run);
-        return gone(directory, link, STARTED_ANEW.into());
+        return gone(directory, link, RESTARTED.into());
     }
     if let Some(entry) = file.log_of(link.run).map_err(io("read"))? {
         if entry.is_damaged {
