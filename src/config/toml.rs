@@ -51,7 +51,7 @@ impl Config {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] with the line and a remedy, if the text is not TOML, a key is not a setting, or a value
+    /// [`Error::InvalidConfig`] with the line, the key and a remedy, if the text is not TOML, a key is not a setting, or a value
     /// is not understood.
     pub fn from_toml(text: &str) -> Result<Config> {
         from_text(text)
@@ -149,9 +149,26 @@ struct NotUnderstood {
 
 fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, NotUnderstood> {
     ::toml::from_str(text).map_err(|error: ::toml::de::Error| {
-        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        NotUnderstood { line: format!("line {line}"), remedy: with_suggestion(error.message()) }
+        let before = &text[..error.span().map_or(0, |span| span.start)];
+        let line = 1 + before.matches('\n').count();
+        // If the error is in a value, its key stands before it in its line. Otherwise the message has the key.
+        let key = before.rsplit('\n').next().and_then(|line| line.split_once('='));
+        let key = key.map(|(key, _)| format!(", in {}", key.trim())).unwrap_or_default();
+        NotUnderstood { line: format!("line {line}{key}"), remedy: in_words(&with_suggestion(error.message())) }
     })
+}
+
+/// The message with words for the names of Rust's types.
+fn in_words(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let words = match expected {
+        "usize" | "u64" => "a whole number from 0",
+        "u32" => "a whole number from 0 to 4294967295",
+        "a boolean" => "true or false",
+        "path string" => "a path in quotes",
+        other => other,
+    };
+    format!("{found}, expected {words}")
 }
 
 /// The parser's message. If the unknown key is similar to a setting, the message names that one instead of listing all
@@ -376,37 +393,67 @@ mod tests {
             ("blocksize = 1", "line 1: unknown field `blocksize`, expected one of `path`, `ring_bytes`"),
             (
                 "ring_bytes = -1",
-                "line 1: invalid value: integer `-1`, expected a number of bytes or words such as \"256 KiB\"",
+                "line 1, in ring_bytes: invalid value: integer `-1`, expected a number of bytes or words such as \"256 KiB\"",
             ),
             (
                 "\n\nblock_bytes = '256 KiBs'",
-                "line 3: invalid value: string \"256 KiBs\", expected a number of bytes or",
+                "line 3, in block_bytes: invalid value: string \"256 KiBs\", expected a number of bytes or",
             ),
-            ("block_bytes = 2.5", "line 1: invalid type: floating point `2.5`, expected a number of bytes or words"),
+            (
+                "block_bytes = 2.5",
+                "line 1, in block_bytes: invalid type: floating point `2.5`, expected a number of bytes or words",
+            ),
             (
                 "flush_interval = 100",
-                "line 1: invalid type: integer `100`, expected a time with its unit such as \"100 ms\"",
+                "line 1, in flush_interval: invalid type: integer `100`, expected a time with its unit such as \"100 ms\"",
             ),
-            ("flush_interval = '100 mx'", "line 1: invalid value: string \"100 mx\", expected a time with its unit"),
+            (
+                "flush_interval = '100 mx'",
+                "line 1, in flush_interval: invalid value: string \"100 mx\", expected a time with its unit",
+            ),
             (
                 "level = 'info,a=loud'",
-                "line 1: \"loud\" in \"a=loud\" is not a level; use error, warn, info, debug, trace or off",
+                "line 1, in level: \"loud\" in \"a=loud\" is not a level; use error, warn, info, debug, trace or off",
             ),
-            ("level = 'loud'", "line 1: \"loud\" is not a level; use error, warn, info, debug, trace or off"),
+            ("level = 'loud'", "line 1, in level: \"loud\" is not a level; use error, warn, info, debug, trace or off"),
             (
                 "overflow = 'drop'",
-                "line 1: invalid value: string \"drop\", expected \"drop_newest\", \"block\", \"overwrite_oldest\" or { block_for = \"5 ms\" }",
+                "line 1, in overflow: invalid value: string \"drop\", expected \"drop_newest\", \"block\", \"overwrite_oldest\" or { block_for = \"5 ms\" }",
             ),
-            ("overflow = 'drop-newest'", "line 1: invalid value: string \"drop-newest\", expected \"drop_newest\""),
-            ("overflow = { wait = '1 s' }", "line 1: invalid value: string \"wait\", expected \"drop_newest\""),
-            ("overflow = {}", "line 1: invalid value: map, expected \"drop_newest\""),
-            ("writer_core = '3'", "line 1: invalid type: string \"3\", expected usize"),
+            (
+                "overflow = 'drop-newest'",
+                "line 1, in overflow: invalid value: string \"drop-newest\", expected \"drop_newest\"",
+            ),
+            (
+                "overflow = { wait = '1 s' }",
+                "line 1, in overflow: invalid value: string \"wait\", expected \"drop_newest\"",
+            ),
+            ("overflow = {}", "line 1, in overflow: invalid value: map, expected \"drop_newest\""),
+            ("writer_core = '3'", "line 1, in writer_core: invalid type: string \"3\", expected a whole number from 0"),
+            ("writer_core = -1", "line 1, in writer_core: invalid value: integer `-1`, expected a whole number from 0"),
+            (
+                "path = 'a'\n  retain_segments = -1",
+                "line 2, in retain_segments: invalid value: integer `-1`, expected a whole number from 0",
+            ),
+            (
+                "grave_eighths = -1",
+                "line 1, in grave_eighths: invalid value: integer `-1`, expected a whole number from 0 to 4294967295",
+            ),
+            ("packing = 1", "line 1, in packing: invalid type: integer `1`, expected true or false"),
+            ("path = 5", "line 1, in path: invalid type: integer `5`, expected a path in quotes"),
+            ("overflow = { block_for = -1 }", "line 1, in overflow: "),
             (
                 "file_mode = '0o680'",
-                "line 1: invalid value: string \"0o680\", expected permission bits such as 0o640 or",
+                "line 1, in file_mode: invalid value: string \"0o680\", expected permission bits such as 0o640 or",
             ),
-            ("file_mode = '0680'", "line 1: invalid value: string \"0680\", expected permission bits such as 0o640 or"),
-            ("device = 'fast'", "line 1: unknown variant `fast`, expected one of `auto`, `direct`, `io_uring`"),
+            (
+                "file_mode = '0680'",
+                "line 1, in file_mode: invalid value: string \"0680\", expected permission bits such as 0o640 or",
+            ),
+            (
+                "device = 'fast'",
+                "line 1, in device: unknown variant `fast`, expected one of `auto`, `direct`, `io_uring`",
+            ),
             ("path = 'a'\nlevel", "line 2: "),
             ("ring_bytes = 4096\nring_bytes = 4096", "line 2: duplicate key"),
         ];
@@ -415,6 +462,10 @@ mod tests {
             let expected = format!("the configuration is not understood at {message}");
             assert!(refusal.starts_with(&expected), "{refusal}\nexpected {expected}");
         }
+        let refusal = EngineConfig::from_toml("blocks_bytes_max = '4 KiB'\nwriter_core = -1").expect_err("a refusal");
+        let expected = "the configuration is not understood at line 2, in writer_core: invalid value: integer `-1`, \
+                        expected a whole number from 0";
+        assert_eq!(refusal.to_string(), expected);
     }
 
     #[test]
@@ -428,6 +479,6 @@ mod tests {
         assert_eq!(Config::from_toml_file(&path).expect("understood"), Config::new("a").level(Level::Warn));
         fs::write(&path, "level = 1").expect("written");
         let refusal = Config::from_toml_file(&path).expect_err("a refusal").to_string();
-        assert!(refusal.contains(&format!("{}, line 1: invalid type", path.display())), "{refusal}");
+        assert!(refusal.contains(&format!("{}, line 1, in level: invalid type", path.display())), "{refusal}");
     }
 }
