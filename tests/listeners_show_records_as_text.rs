@@ -219,6 +219,22 @@ fn full_text_files_are_numbered_and_the_oldest_are_removed() {
 }
 
 #[test]
+fn fewer_text_files_are_kept_once_fewer_are_allowed() {
+    for files_max in [1, 2, 3] {
+        let directory = support::directory();
+        let name = |number: u32| directory.path().join(format!("text.log.{number}"));
+        fs::write(directory.path().join("text.log"), "x".repeat(4096)).expect("writable");
+        (1..=7).for_each(|number| fs::write(name(number), "older\n").expect("writable"));
+        // After a gap: not a file of the listener's.
+        fs::write(name(9), "another's\n").expect("writable");
+        let listener = TextFileListener::open(directory.path().join("text.log")).expect("a file");
+        log_to(directory.path(), Arc::new(listener.file_bytes_max(4096).files_max(files_max)), 1);
+        let kept: Vec<_> = (1..=9).filter(|number| name(*number).exists()).collect();
+        assert_eq!(kept, (1..files_max).chain([9]).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_text_file_goes_on_where_it_ended_and_keeps_its_permissions() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = support::directory();

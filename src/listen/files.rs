@@ -6,12 +6,14 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// Frees the name `path`: the file becomes number 1, number 1 becomes number 2, and so on. At most `files_max` files
-/// exist after a new one has been created.
+/// exist after a new one has been created: those with higher numbers, from a time when more were allowed, are removed.
 ///
 /// # Errors
 /// A file cannot be renamed or removed. None is lost, but some may already have a higher number.
 pub(super) fn make_room(path: &Path, files_max: u32) -> io::Result<()> {
     let kept = files_max.saturating_sub(1);
+    // Up to the first number without a file that can be removed.
+    let _ = (kept + 1..).find(|number| fs::remove_file(numbered(path, *number)).is_err());
     if kept == 0 {
         return unless_missing(fs::remove_file(path));
     }
