@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+#[cfg(feature = "signals")]
+use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::config::{Config, RingMemory, Validated};
@@ -71,10 +73,6 @@ impl Opening {
         let clock = hooks.clock.unwrap_or_else(Clock::detect);
         let Config { listeners, listener_queue_bytes, path, service, .. } = &settings.config;
         let (listening, taps) = Listening::begin(listeners, *listener_queue_bytes, clock, path, service)?;
-        #[cfg(feature = "signals")]
-        if settings.config.rotate_on_hangup {
-            ends::rotate_on_hangup().map_err(|source| Error::io("handle SIGHUP for", path, source))?;
-        }
         let mut directory = Directory::open(&settings.config.path, making(&settings.config))?;
         // Before the run's first segment, which comes after all of the runs before it.
         let recovered = match recover_runs(&mut directory, None, &mut |_, _| {}) {
@@ -144,6 +142,14 @@ impl Opening {
             wrap_device: hooks.wrap_device,
         })?;
         ends::drain_at_exit(&shared);
+        // After all that can refuse the log, because it holds for the whole process from now on.
+        #[cfg(feature = "signals")]
+        if shared.settings.config.rotate_on_hangup
+            && let Err(source) = ends::rotate_on_hangup()
+        {
+            let _ = ends::wait_until_closed(&shared, ends::begin_close(&shared, Instant::now()));
+            return Err(Error::io("handle SIGHUP for", &shared.settings.config.path, source));
+        }
         Ok(shared)
     }
 }

@@ -567,6 +567,36 @@ fn a_line_names_its_log_if_the_listener_has_several() {
 }
 
 #[test]
+fn a_listener_hears_nothing_of_a_log_that_is_refused() {
+    struct Names(Keeps, Mutex<Vec<String>>);
+    impl Listener for Names {
+        fn record(&self, record: &LiveRecord<'_>) {
+            let mut line = Vec::new();
+            record.write_line(&mut line);
+            self.1.lock().expect("no panic").push(String::from_utf8(line).expect("UTF-8"));
+        }
+
+        fn log_ended(&self) {
+            self.0.log_ended();
+        }
+    }
+    let directory = support::directory();
+    let names = Arc::new(Names(Keeps::default(), Mutex::default()));
+    let config = |name: &str| support::config(directory.path().join(name)).listener(Level::Info, names.clone());
+    let logger = Logger::open(config("log")).expect("a log");
+    assert!(Logger::open(config("no/parent")).is_err(), "refused before it has a directory");
+    let engine = Engine::start(EngineConfig::new().blocks_bytes_max(8192)).expect("an engine");
+    assert!(engine.open(config("other").block_bytes(64 << 10)).is_err(), "refused by the writer");
+    let producer = logger.producer_named("main").expect("a ring");
+    assert_eq!(producer.log(Level::Info, "message"), Outcome::Written);
+    logger.close().expect("closed");
+    let lines = names.1.lock().expect("no panic").clone();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0][28..], *"INFO  main message", "no log's name");
+    assert_eq!(names.0.ended.load(SeqCst), 1);
+}
+
+#[test]
 fn event_logs_share_the_listeners_of_their_configuration() {
     let directory = support::directory();
     let engine = Engine::start(EngineConfig::new()).expect("an engine");

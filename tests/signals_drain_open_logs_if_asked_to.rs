@@ -231,6 +231,23 @@ fn sighup_rotates_the_logs_that_ask_for_it_and_ends_nothing() {
 }
 
 #[test]
+fn a_log_that_is_refused_leaves_sighup_as_it_is() {
+    const TEST: &str = "a_log_that_is_refused_leaves_sighup_as_it_is";
+    if support::role().is_some() {
+        os::reset_signal(libc::SIGHUP);
+        let missing = support::config(support::child_directory().join("no/parent")).rotate_on_hangup(true);
+        assert!(Logger::open(missing).is_err());
+        let engine = diolog::Engine::start(diolog::EngineConfig::new().blocks_bytes_max(8192)).expect("an engine");
+        let without_blocks = support::config(support::child_directory()).block_bytes(64 << 10);
+        let refusal = engine.open(without_blocks.rotate_on_hangup(true)).expect_err("no room for its blocks");
+        assert!(refusal.to_string().contains("blocks_bytes_max"), "{refusal}");
+        await_end();
+    }
+    let directory = support::directory();
+    end(start(TEST, "child", &directory.path().join("log")), libc::SIGHUP);
+}
+
+#[test]
 fn a_program_that_handles_sighup_keeps_its_handler() {
     const TEST: &str = "a_program_that_handles_sighup_keeps_its_handler";
     if support::child::ran_in_child(TEST) {

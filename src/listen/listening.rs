@@ -24,7 +24,7 @@ pub(crate) struct Listening {
 
 impl Listening {
     /// Begins to listen, with a queue of `bytes_max` for each listener. The writer gets the second value; its drop ends
-    /// the listening.
+    /// the listening. The listeners hear nothing of a log whose taps are dropped before [`Taps::begin_log`].
     ///
     /// # Errors
     /// [`Error::Io`] if no thread can be started.
@@ -46,6 +46,7 @@ impl Listening {
                     outlet,
                     seen: Default::default(),
                     done: Default::default(),
+                    has_begun: AtomicBool::new(false),
                     is_abandoned: AtomicBool::new(false),
                 })),
                 Err(source) => {

@@ -32,6 +32,8 @@ pub(super) struct Queue {
     // Each on its own cache line: the writer must not wait for a line that the thread writes for each record.
     pub(super) seen: CachePadded<Seen>,
     pub(super) done: CachePadded<Done>,
+    /// The log has begun: its end is told.
+    pub(super) has_begun: AtomicBool,
     /// The deadline of `close` has passed: the listener does not get what is left.
     pub(super) is_abandoned: AtomicBool,
 }
@@ -83,8 +85,8 @@ struct Inner {
     waiters: usize,
     /// The round in which the listener was found to hang.
     hung_in: Option<u64>,
-    /// Whether more than one log has had this listener.
-    has_several: bool,
+    /// Logs that have begun, including those that have ended.
+    begun_logs: u64,
 }
 
 impl Outlet {
@@ -100,9 +102,12 @@ impl Outlet {
 
     /// Adds a log.
     pub(super) fn add_log(&self) {
-        let mut inner = lock(&self.inner);
-        inner.logs += 1;
-        inner.has_several = true;
+        lock(&self.inner).logs += 1;
+    }
+
+    /// A log that was added has begun. Another one may have been refused by the system meanwhile.
+    fn begin_log(&self) {
+        lock(&self.inner).begun_logs += 1;
     }
 
     /// Removes a log. The thread calls this after the log's last entry.
@@ -163,7 +168,7 @@ impl Outlet {
 
     /// Whether more than one log has had this listener so far.
     pub(super) fn has_several(&self) -> bool {
-        lock(&self.inner).has_several
+        lock(&self.inner).begun_logs > 1
     }
 
     /// Waits until the listener has got everything that was passed on, at most until `deadline`. Returns whether it
@@ -201,6 +206,12 @@ impl Outlet {
 }
 
 impl Queue {
+    /// The log has begun.
+    pub(super) fn begin_log(&self) {
+        self.has_begun.store(true, Relaxed);
+        self.outlet.begin_log();
+    }
+
     /// Records given, missed, and waiting.
     pub(super) fn counts(&self) -> (u64, u64, u64) {
         // Load the thread's counts first: it has handled nothing that the writer has not counted before.

@@ -67,6 +67,11 @@ impl Taps {
         Taps { taps: queues.iter().map(tap).collect(), level }
     }
 
+    /// The log has begun. Nothing can refuse it any more.
+    pub(crate) fn begin_log(&self) {
+        self.taps.iter().for_each(|tap| tap.queue.begin_log());
+    }
+
     /// Whether there are listeners.
     #[inline]
     pub(crate) fn any(&self) -> bool {

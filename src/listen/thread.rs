@@ -163,7 +163,9 @@ impl Caller {
                     }
                 }
                 Entry::End => {
-                    self.call(|listener| listener.log_ended());
+                    if queue.has_begun.load(Relaxed) {
+                        self.call(|listener| listener.log_ended());
+                    }
                     has_ended = true;
                 }
             }

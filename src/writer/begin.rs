@@ -32,6 +32,7 @@ pub(super) fn begin_log(begin: Begin, resources: &Resources) -> Result<LogWriter
         Some(wrap) => wrap(device),
         None => device,
     };
+    taps.begin_log();
     let pipeline = Pipeline::new(Arc::clone(&shared), publisher, device, segments, buffers);
     Ok(LogWriter::new(shared, pipeline, taps, directory, rings))
 }
