@@ -208,6 +208,10 @@ impl Listener for Waits {
     fn missed(&self, missed: &Missed<'_>) {
         self.keeps.missed(missed);
     }
+
+    fn log_ended(&self) {
+        self.keeps.log_ended();
+    }
 }
 
 #[test]
@@ -256,10 +260,14 @@ fn a_listener_that_hangs_holds_close_no_longer_than_its_deadline() {
         (0..5).for_each(|_| assert_eq!(logger.log(Level::Info, "message"), Outcome::Written));
         let closed = logger.close();
         hangs.wait_until_inside();
-        let stats = logger.stats().listeners[0];
+        let at_close = logger.stats().listeners[0];
         hangs.go_on();
         assert_eq!(closed?.durable, 5);
-        assert_eq!((stats.given, stats.missed + stats.waiting), (0, 5), "{stats:?}");
+        assert_eq!((at_close.given, at_close.missed, at_close.waiting), (0, 5, 0), "{at_close:?}");
+        while hangs.keeps.ended.load(SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(logger.stats().listeners[0], at_close, "the end of its call changes nothing");
         assert_eq!(diolog::verify(&path).expect("a log").verdict, Verdict::Clean);
         Ok(())
     });

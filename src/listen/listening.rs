@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::list::Listeners;
@@ -47,7 +46,6 @@ impl Listening {
                     seen: Default::default(),
                     done: Default::default(),
                     has_begun: AtomicBool::new(false),
-                    is_abandoned: AtomicBool::new(false),
                 })),
                 Err(source) => {
                     // End the listeners that have begun.
@@ -68,7 +66,7 @@ impl Listening {
         }
         for queue in &self.queues {
             if !queue.outlet.wait_until_given(deadline) {
-                queue.is_abandoned.store(true, Relaxed);
+                queue.abandon();
             }
         }
     }

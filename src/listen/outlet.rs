@@ -34,8 +34,6 @@ pub(super) struct Queue {
     pub(super) done: CachePadded<Done>,
     /// The log has begun: its end is told.
     pub(super) has_begun: AtomicBool,
-    /// The deadline of `close` has passed: the listener does not get what is left.
-    pub(super) is_abandoned: AtomicBool,
 }
 
 /// Counts that the writer publishes once a turn.
@@ -52,10 +50,16 @@ pub(super) struct Seen {
 pub(super) struct Done {
     /// Bytes of entries that it has taken.
     pub(super) bytes: AtomicU64,
-    pub(super) given: AtomicU64,
-    /// Records whose call panicked, or that were left at the deadline of `close`.
-    pub(super) missed: AtomicU64,
+    /// Records that the listener got, and [`ABANDONED`]. In one word, so that no record is counted as given after all
+    /// that is left was counted as missed.
+    given: AtomicU64,
+    /// Records whose call panicked.
+    missed: AtomicU64,
 }
+
+/// The bit of [`Done::given`] that says that the deadline of `close` has passed: the listener does not get what is
+/// left.
+const ABANDONED: u64 = 1 << 63;
 
 /// Entries of one log.
 pub(super) struct Batch {
@@ -212,11 +216,30 @@ impl Queue {
         self.outlet.begin_log();
     }
 
-    /// Records given, missed, and waiting.
+    /// The listener gets no more records of the log.
+    pub(super) fn abandon(&self) {
+        self.done.given.fetch_or(ABANDONED, Relaxed);
+    }
+
+    /// Whether the listener gets no more records of the log.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.done.given.load(Relaxed) & ABANDONED != 0
+    }
+
+    /// Counts a record that was given, or missed. Once the queue is abandoned, all that is left is missed anyway.
+    pub(super) fn count(&self, is_given: bool) {
+        let count = if is_given { &self.done.given } else { &self.done.missed };
+        let more = |count: u64| (count & ABANDONED == 0).then_some(count + 1);
+        let _ = count.fetch_update(Relaxed, Relaxed, more);
+    }
+
+    /// Records given, missed, and waiting. None waits once the queue is abandoned.
     pub(super) fn counts(&self) -> (u64, u64, u64) {
         // Load the thread's counts first: it has handled nothing that the writer has not counted before.
-        let (given, left) = (self.done.given.load(Relaxed), self.done.missed.load(Relaxed));
+        let (word, left) = (self.done.given.load(Relaxed), self.done.missed.load(Relaxed));
+        let given = word & !ABANDONED;
         let missed = self.seen.missed.load(Relaxed) + left;
-        (given, missed, self.seen.records.load(Relaxed).saturating_sub(given + missed))
+        let waiting = self.seen.records.load(Relaxed).saturating_sub(given + missed);
+        if word == given { (given, missed, waiting) } else { (given, missed + waiting, 0) }
     }
 }

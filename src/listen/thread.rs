@@ -152,13 +152,12 @@ impl Caller {
             match entry {
                 Entry::Producer { id, name } => (producer_id, producer_name) = (id, name),
                 Entry::Record(entry) => {
-                    let is_given = !queue.is_abandoned.load(Relaxed)
+                    let is_given = !queue.is_abandoned()
                         && self.give(queue, wall_offset, log_name, (producer_id, producer_name), entry);
-                    let count = if is_given { &queue.done.given } else { &queue.done.missed };
-                    count.fetch_add(1, Relaxed);
+                    queue.count(is_given);
                 }
                 Entry::Missed(records) => {
-                    if !queue.is_abandoned.load(Relaxed) {
+                    if !queue.is_abandoned() {
                         self.call(|listener| listener.missed(&Missed { records, log: &queue.log, log_name }));
                     }
                 }
@@ -210,7 +209,7 @@ impl Caller {
         let is_given = self.call(|listener| listener.record(&record));
         if !is_given && self.outlet.is_awaited() {
             // Further panics must not delay a close.
-            queue.is_abandoned.store(true, Relaxed);
+            queue.abandon();
         }
         is_given
     }

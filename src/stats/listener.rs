@@ -12,6 +12,7 @@ pub struct ListenerStats {
     /// Records that it got.
     pub given: u64,
     /// Records that it did not get: because it was too slow, because it panicked, or because the log was closed first.
+    /// The last includes a record in whose call the listener was at the deadline of `close`.
     pub missed: u64,
     /// Records that wait for it.
     pub waiting: u64,
