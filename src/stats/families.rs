@@ -1,7 +1,7 @@
 //! The names of figures for monitoring systems, each with its kind and its help line.
 //!
 //! `prometheus` writes them as text, and `metrics` publishes them through that facade. So a figure has the same name in
-//! both.
+//! both, except a latency or a time, which is of another kind in each.
 
 use super::{ProducerStats, Stats};
 
@@ -29,6 +29,15 @@ pub(super) struct Family<S> {
     /// Whether the values are nanoseconds, which are shown as seconds.
     pub(super) nanoseconds: bool,
     pub(super) samples: S,
+}
+
+impl<S> Family<S> {
+    /// The name for the facade `metrics`, whose counters are whole numbers: a time is a gauge there, and must not have
+    /// the name of a counter.
+    #[cfg(feature = "metrics")]
+    pub(super) fn facade_name(&self) -> &'static str {
+        if self.nanoseconds { self.name.trim_end_matches("_total") } else { self.name }
+    }
 }
 
 /// The values of a log's family, each with its cause if it has causes.

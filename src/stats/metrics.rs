@@ -9,17 +9,22 @@ use super::{Distribution, State, Stats};
 type Latency = (&'static str, &'static str, fn(&Stats) -> &Distribution);
 
 const LATENCIES: [Latency; 2] = [
-    ("diolog_write_latency_seconds", "Quantiles of the time of a write", |stats| &stats.write_latency_ns),
-    ("diolog_flush_latency_seconds", "Quantiles of the time of a caller's flush", |stats| &stats.flush_latency_ns),
+    ("diolog_write_latency_quantile_seconds", "Quantiles of the time of a write", |stats| &stats.write_latency_ns),
+    ("diolog_flush_latency_quantile_seconds", "Quantiles of the time of a caller's flush", |stats| {
+        &stats.flush_latency_ns
+    }),
 ];
 
 impl Stats {
     /// Hands the log's figures to the recorder of the crate `metrics` that the program has installed, with the label
     /// `log`. The program calls it as often as it wants to be asked, such as every ten seconds.
     ///
-    /// Names are those of [`to_prometheus`](Stats::to_prometheus). Counts are counters, set to their present values.
-    /// Gauges are: the state, times (in seconds), and latencies as quantiles since the log was opened, with the label
-    /// `quantile`. Producers are left out, since a recorder keeps each name for ever.
+    /// Names are those of [`to_prometheus`](Stats::to_prometheus), except for two kinds of figures that the facade
+    /// cannot have in that form; no name has two kinds. Counts are counters, set to their present values. The time that
+    /// producers have waited is a gauge of seconds, `diolog_wait_seconds`, since the facade's counters are whole
+    /// numbers. Latencies are gauges of seconds, `diolog_write_latency_quantile_seconds` and
+    /// `diolog_flush_latency_quantile_seconds`: quantiles since the log was opened, with the label `quantile`.
+    /// Producers, and the information on the device, are left out, since a recorder keeps each name for ever.
     ///
     /// ```
     /// let (logger, _log) = diolog::Logger::in_memory();
@@ -34,7 +39,7 @@ impl Stats {
                 labels.extend(cause.map(|cause| Label::from_static_parts("cause", cause)));
                 match family.kind {
                     // The facade's counters are whole numbers.
-                    _ if family.nanoseconds => gauge!(family.name, labels).set(value as f64 / 1e9),
+                    _ if family.nanoseconds => gauge!(family.facade_name(), labels).set(value as f64 / 1e9),
                     Kind::Counter => counter!(family.name, labels).absolute(value),
                     Kind::Gauge => gauge!(family.name, labels).set(value as f64),
                 }
@@ -60,6 +65,6 @@ impl Stats {
 fn describe<S>(family: &Family<S>) {
     match family.kind {
         Kind::Counter if !family.nanoseconds => describe_counter!(family.name, family.help),
-        Kind::Counter | Kind::Gauge => describe_gauge!(family.name, family.help),
+        Kind::Counter | Kind::Gauge => describe_gauge!(family.facade_name(), family.help),
     }
 }
