@@ -182,3 +182,34 @@ fn a_log_on_a_read_only_file_system_can_be_read_and_not_opened() {
     let test = "a_log_on_a_read_only_file_system_can_be_read_and_not_opened";
     support::child::expect_success(test, "read-only", directory.path());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_no_system_call_takes_is_refused_by_its_beginning_and_a_remedy() {
+    use diolog::{Config, Engine, EngineConfig, EventLogs};
+    let long = format!("/tmp/{}", "x/".repeat(5_000));
+    let name = format!("/tmp/{}", "x".repeat(256));
+    let engine = Engine::start(EngineConfig::new()).expect("an engine");
+    for (path, message) in [
+        (
+            "/tmp/a\0b",
+            r#"path is "/tmp/a\0b", 8 bytes long: it has a NUL character (\0), which no file name has: leave that out"#,
+        ),
+        (long.as_str(), "bytes long: use a path of at most 4095 bytes"),
+        (name.as_str(), "bytes long: use directory names of at most 255 bytes each"),
+        ("/tmp/\u{202e}\0", r#"path is "/tmp/\u{202e}\0", 9 bytes long: "#),
+    ] {
+        let refusals = [
+            Logger::open(Config::new(path)).map(drop),
+            engine.open(Config::new(path)).map(drop),
+            EventLogs::new(&engine, path, Config::new("")).map(drop),
+        ];
+        for (at, refusal) in refusals.into_iter().enumerate() {
+            let refusal = refusal.expect_err("a refusal").to_string();
+            // The path of event logs is checked with the name of an event.
+            let is_named = refusal.contains(message) || at == 2 && refusal.starts_with("path is ");
+            assert!(is_named && refusal.len() < 700, "{refusal}");
+            assert!(!refusal.contains(['\0', '\u{202e}']), "{refusal}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use super::overflow::Overflow;
@@ -56,6 +57,15 @@ const AGE_MIN: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The longest path that a system call takes: `PATH_MAX` without the NUL at its end.
+const PATH_BYTES_MAX: usize = 4095;
+
+/// The longest name in a path: `NAME_MAX`.
+const FILE_NAME_BYTES_MAX: usize = 255;
+
+/// How much of an invalid path an error shows.
+const PATH_SHOWN_CHARACTERS: usize = 500;
+
 /// The environment variable that overrides the level.
 const LEVEL_VARIABLE: &str = "DIOLOG_LEVEL";
 
@@ -108,7 +118,7 @@ impl Config {
 
     /// [`Config::validate`] with the value of `DIOLOG_LEVEL`, so that tests need not change the environment.
     fn validate_with(mut self, level_variable: Option<&OsStr>) -> Result<Validated> {
-        require(!self.path.as_os_str().is_empty(), "path", "empty", "name the log's directory")?;
+        check_path(&self.path)?;
         let crowded_ring_bytes = self.ring_bytes.unwrap_or(RING_BYTES);
         check_ring("ring_bytes", crowded_ring_bytes)?;
         check_reserve(self.reserve_bytes)?;
@@ -327,6 +337,26 @@ pub(super) fn check_ring_memory(memory: &RingMemory) -> Result<()> {
     let is_possible = cfg!(all(target_os = "linux", not(any(diolog_portable, loom))));
     require(is_possible, "ring_memory", path.display(), "shared rings need Linux; use RingMemory::Private")?;
     require(!path.as_os_str().is_empty(), "ring_memory", "empty", "name a directory for the rings")
+}
+
+/// Refuses a path that no system call takes. The message shows its beginning, with escapes.
+fn check_path(path: &Path) -> Result<()> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    require(!bytes.is_empty(), "path", "empty", "name the log's directory")?;
+    let text = path.to_string_lossy();
+    let begin: String = text.chars().take(PATH_SHOWN_CHARACTERS).collect();
+    let rest = if begin.len() < text.len() { "…" } else { "" };
+    let shown = format!("{begin:?}{rest}, {} long", counted(bytes.len() as u64, "byte"));
+    require(
+        !bytes.contains(&0),
+        "path",
+        &shown,
+        "it has a NUL character (\\0), which no file name has: leave that out",
+    )?;
+    require(bytes.len() <= PATH_BYTES_MAX, "path", &shown, format!("use a path of at most {PATH_BYTES_MAX} bytes"))?;
+    let longest = path.iter().map(|name| name.len()).max().unwrap_or(0);
+    let remedy = format!("use directory names of at most {FILE_NAME_BYTES_MAX} bytes each");
+    require(longest <= FILE_NAME_BYTES_MAX, "path", shown, remedy)
 }
 
 fn check_block(bytes: usize) -> Result<()> {
