@@ -149,6 +149,7 @@ mod render;
 mod format;
 mod sync;
 mod grouped;
+mod letters;
 mod delays;
 mod own_thread;
 mod sys;

@@ -57,9 +57,13 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// After a thread's first record of an event, [`log`](EventLogs::log) takes no lock and allocates nothing. Each thread
 /// gets a ring of [`thread_ring_bytes`](Config::thread_ring_bytes) (64 KiB) for each event that it logs.
 ///
-/// The directory has the event's name. In it, separators, control characters, white space and `*?"<>|:` become `_`. A
-/// name is refused if it is empty, `.`, `..` or longer than 255 bytes, or if another event has the same directory: two
-/// events never share a log.
+/// The directory has the event's name. In it, separators, control characters, white space, invisible characters,
+/// `*?"<>|:` and a `-` at the beginning become `_`. A name is refused if it is empty, `.`, `..` or longer than 255
+/// bytes, or if another event has the same directory: two events never share a log.
+///
+/// Each event that ever had a log is remembered until the last handle is gone, so that no other gets its directory:
+/// about 500 bytes and four times its name. [`events_max`](EventLogs::events_max) limits the open ones only, so do not
+/// open and close logs by names that never come again.
 ///
 /// ```
 /// # fn main() -> diolog::Result<()> {

@@ -2,11 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::grouped::counted;
+use crate::letters::is_unsafe_in_names;
 
 /// The longest file name that common file systems accept, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// The name of the directory for the event `name`. Characters that are special for a file system or a shell become `_`.
+/// The name of the directory for the event `name`. Characters that are special for a file system or a shell, or that
+/// nobody sees, become `_`, and so does a `-` at the beginning, which commands take for an option.
 ///
 /// # Errors
 /// [`Error::InvalidConfig`] for a name that is empty, `.`, `..`, or too long.
@@ -14,7 +16,10 @@ pub(super) fn directory_of(name: &str) -> Result<String> {
     let refused =
         |value, remedy: &str| Error::InvalidConfig { setting: "event name", value, remedy: remedy.to_owned() };
     // A replaced character has at least one byte, as `_` has, so the name does not grow.
-    let directory: String = name.chars().map(|letter| if is_unsafe(letter) { '_' } else { letter }).collect();
+    let directory: String = name
+        .char_indices()
+        .map(|(at, letter)| if is_unsafe(letter) || at == 0 && letter == '-' { '_' } else { letter })
+        .collect();
     match directory.as_str() {
         "" => Err(refused("empty".to_owned(), "name the event, its log is a directory of that name")),
         "." | ".." => {
@@ -29,7 +34,7 @@ pub(super) fn directory_of(name: &str) -> Result<String> {
 
 /// Whether the character is replaced.
 fn is_unsafe(letter: char) -> bool {
-    letter.is_control() || letter.is_whitespace() || r#"/\*?"<>|:"#.contains(letter)
+    is_unsafe_in_names(letter) || letter.is_whitespace() || r#"/\*?"<>|:"#.contains(letter)
 }
 
 #[cfg(test)]
@@ -45,6 +50,9 @@ mod tests {
             ("a\\b:c*d?e\"f<g>h|i", "a_b_c_d_e_f_g_h_i"),
             ("nul\0tab\tend\n", "nul_tab_end_"),
             ("\u{a0}größe\u{85}", "_größe_"),
+            ("pay\u{202e}ment\u{200b}\u{feff}\u{2066}", "pay_ment___"),
+            ("-rf", "_rf"),
+            ("pay-ment", "pay-ment"),
             (".hidden", ".hidden"),
             ("...", "..."),
         ];

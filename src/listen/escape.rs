@@ -3,6 +3,8 @@
 
 use std::io::Write as _;
 
+use crate::letters::is_unsafe_to_show;
+
 /// Appends `text` as `diolog cat` shows it: control characters as `\n`, `\t`, `\x1b`; invisible characters that reorder
 /// or break lines as `\u{202e}`; bytes that are not UTF-8 as `\xff`.
 pub(super) fn text(text: &[u8], out: &mut Vec<u8>) {
@@ -26,14 +28,6 @@ pub(super) fn text(text: &[u8], out: &mut Vec<u8>) {
             let _ = write!(out, "\\x{byte:02x}");
         }
     }
-}
-
-/// Whether the character is a control character, a line separator of Unicode, or a mark that changes the direction of
-/// text.
-fn is_unsafe_to_show(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}')
-        || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
