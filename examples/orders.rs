@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diolog::{Config, Engine, EngineConfig, EventLogs, Level, Logger, Stats, StderrListener, info, warn};
+use diolog::{Config, Engine, EngineConfig, EventLogs, Level, Logger, StderrListener, info, warn};
 
 fn main() -> Result<(), Box<dyn Error>> {
     run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("target/orders"))
@@ -68,8 +68,7 @@ fn serve_figures(connection: TcpStream, events: &EventLogs) -> io::Result<()> {
             break;
         }
     }
-    let figures = events.stats().events;
-    let text = Stats::all_to_prometheus(figures.iter().map(|(name, stats)| (name.as_str(), stats)));
+    let text = events.stats().to_prometheus();
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\nContent-Length:";
     write!(&connection, "{head} {}\r\n\r\n{text}", text.len())
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::{BTreeMap, HashSet};
 
-use diolog::{Level, Logger, Stats};
+use diolog::{Engine, EngineConfig, EventLogs, Level, Logger, Outcome, Stats};
 use prometheus_parse::{Scrape, Value};
 
 fn parse(text: &str) -> Scrape {
@@ -86,10 +86,8 @@ fn latencies_are_histograms_whose_buckets_add_up() {
     }
 }
 
-#[test]
-fn every_family_stands_once_with_help_and_type_before_its_samples() {
-    let (one, two) = (stats_of("a"), stats_of("b"));
-    let text = Stats::all_to_prometheus([("one", &one), ("two", &two)]);
+/// How many samples each family of the text has. Each family stands once, with help and type before its samples.
+fn families(text: &str) -> BTreeMap<&str, usize> {
     let (mut families, mut present): (BTreeMap<&str, usize>, &str) = (BTreeMap::new(), "");
     let mut helped = HashSet::new();
     for line in text.lines() {
@@ -107,6 +105,14 @@ fn every_family_stands_once_with_help_and_type_before_its_samples() {
         }
     }
     assert_eq!(families.len(), helped.len(), "no family without a sample");
+    families
+}
+
+#[test]
+fn every_family_stands_once_with_help_and_type_before_its_samples() {
+    let (one, two) = (stats_of("a"), stats_of("b"));
+    let text = Stats::all_to_prometheus([("one", &one), ("two", &two)]);
+    let families = families(&text);
     assert_eq!(families["diolog_written_records_total"], 2);
     let scrape = parse(&text);
     for log in ["one", "two"] {
@@ -120,4 +126,32 @@ fn labels_are_escaped() {
     let text = stats.to_prometheus("line\nfeed");
     assert!(text.contains("{log=\"line\\nfeed\",producer=\"a \\\"quoted\\\" \\\\ name\",id=\"1\"} 5\n"), "{text}");
     assert!(text.lines().all(|line| line.starts_with('#') || line.contains("{log=\"line\\nfeed\"")), "{text}");
+}
+
+#[test]
+fn event_logs_have_the_families_of_each_log_and_their_sums() {
+    let directory = support::directory();
+    let engine = Engine::start(EngineConfig::new()).expect("an engine");
+    let config = support::config("").first_segment_bytes(1 << 20);
+    let events = EventLogs::new(&engine, directory.path().join("events"), config).expect("a directory");
+    for event in ["payment", "shipping", "payment", "closed"] {
+        assert_eq!(events.log(event, Level::Info, "a message"), Outcome::Written);
+    }
+    let kept = events.open("closed").expect("open");
+    events.close_event("closed").expect("closed");
+    assert_eq!(kept.log(Level::Info, "late"), Outcome::Closed);
+    assert_eq!(events.log("..", Level::Info, "refused"), Outcome::NoLog);
+    let stats = events.stats();
+    let text = stats.to_prometheus();
+    let scrape = parse(&text);
+    let attempted = |log| value(&scrape, "diolog_attempted_records_total", &[("log", log)]);
+    assert_eq!((attempted("payment"), attempted("shipping")), (2.0, 1.0));
+    assert!(!text.contains("log=\"closed\""), "{text}");
+    let sum = |name: &str| value(&scrape, &format!("diolog_events_{name}"), &[]);
+    assert_eq!((sum("attempted_records_total"), sum("refused_without_log_total")), (4.0, 1.0));
+    assert_eq!((sum("open_logs"), sum("closed_logs_total")), (2.0, 1.0));
+    assert_eq!(sum("segments_total"), stats.sum.segments as f64);
+    assert_eq!((sum("refused_records_total"), kept.stats().refused), (0.0, 1), "in no sum");
+    let families = families(&text);
+    assert_eq!((families["diolog_events_attempted_records_total"], families["diolog_written_records_total"]), (1, 2));
 }

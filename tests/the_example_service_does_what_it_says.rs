@@ -70,6 +70,7 @@ fn the_service_shows_its_figures_and_its_warnings_and_a_signal_drains_its_logs()
     for log in ["orders", "payments"] {
         assert!(answer.contains(&format!("diolog_attempted_records_total{{log=\"{log}\"}} ")), "{answer}");
     }
+    assert!(answer.contains("\ndiolog_events_refused_without_log_total 0\n"), "{answer}");
 
     os::send_signal(id, libc::SIGTERM);
     assert_eq!(child.wait().expect("a child").signal(), Some(libc::SIGTERM));

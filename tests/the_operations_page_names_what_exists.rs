@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use diolog::{Config, EngineConfig, Logger};
+use diolog::{Config, EngineConfig, EventStats, Logger};
 
 /// Names of the system, of functions, and of a script.
 const OTHERS: &[&str] = &[
@@ -21,7 +21,6 @@ const OTHERS: &[&str] = &[
     "io_uring_setup",
     "nonvoluntary_ctxt_switches",
     "on_loss",
-    "refused_without_log",
     "to_prometheus",
     "w_await",
 ];
@@ -41,12 +40,13 @@ fn every_figure_and_setting_on_the_page_exists() {
     let logger = Logger::open(config.clone()).expect("a log");
     let _producer = logger.producer().expect("a producer");
     let stats = logger.stats();
-    let text = stats.to_prometheus("log");
+    let events = EventStats::default();
+    let text = stats.to_prometheus("log") + &events.to_prometheus();
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let missing: Vec<_> = families.filter(|name| !page.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "not on the page: {missing:?}");
 
-    let known = format!("{stats:?} {text} {config:?} {:?}", EngineConfig::new());
+    let known = format!("{stats:?} {events:?} {text} {config:?} {:?}", EngineConfig::new());
     let known: BTreeSet<_> = names(&known).into_iter().chain(OTHERS.iter().copied()).collect();
 
     // Every second part stands between backticks.
