@@ -105,3 +105,21 @@ fn figures_are_written_as_they_are() {
     assert_eq!((&report["accepted"], &report["durable"]), (&json!(1), &json!(1)));
     assert_eq!(report["refused_by"]["closed"], 0);
 }
+
+#[test]
+fn figures_are_written_with_the_buckets_of_their_histograms() {
+    let (_directory, logger) = log();
+    logger.flush().expect("durable");
+    let stats = logger.stats();
+    let written = serde_json::to_value(&stats).expect("written");
+    for (name, all) in [
+        ("write_latency_ns", &stats.write_latency_ns),
+        ("flush_latency_ns", &stats.flush_latency_ns),
+        ("block_bytes", &stats.block_bytes),
+    ] {
+        let buckets: Vec<_> = all.buckets().map(|(lowest, count)| json!([lowest, count])).collect();
+        assert!(!buckets.is_empty());
+        assert_eq!(written[name]["buckets"], Value::Array(buckets), "{name}");
+        assert_eq!(written[name]["max"], all.max, "a number");
+    }
+}

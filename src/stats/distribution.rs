@@ -13,6 +13,8 @@ const DOUBLING_BITS: u32 = 7;
 ///
 /// The count, the sum and the largest value are exact. A quantile is a value that occurred, or less than 1 % below one,
 /// and never above.
+///
+/// With the feature `serde`, `buckets` is written as a list of pairs, each of a bucket's lowest value and its count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -33,8 +35,9 @@ pub struct Distribution {
     pub p999: u64,
     /// The largest value.
     pub max: u64,
-    /// The buckets that hold values, the lowest first: the bucket's number, and how many values it holds.
-    #[cfg_attr(feature = "serde", serde(skip))]
+    /// The buckets that hold values, the lowest first: the bucket's number, and how many values it holds. Written as
+    /// [`buckets`](Self::buckets) gives them.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "lowest_and_count"))]
     buckets: Vec<(u32, u64)>,
 }
 
@@ -161,6 +164,12 @@ impl Recorded {
 fn bucket_of(value: u64) -> usize {
     let shift = (u64::BITS - value.leading_zeros()).saturating_sub(DOUBLING_BITS + 1);
     ((shift as usize) << DOUBLING_BITS) + (value >> shift) as usize
+}
+
+/// Writes a pair for each bucket: its lowest value, and how many values it holds.
+#[cfg(feature = "serde")]
+fn lowest_and_count<S: serde::Serializer>(buckets: &[(u32, u64)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(buckets.iter().map(|&(bucket, count)| (lowest_of(bucket as usize), count)))
 }
 
 /// The lowest value of a bucket.
