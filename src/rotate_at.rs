@@ -16,7 +16,8 @@ pub enum RotateAt {
     /// At midnight in UTC.
     Daily,
     /// At midnight in the time zone that the system or the variable `TZ` names, whatever the length of the day; in UTC
-    /// if none is known. The zone is read when the log is opened. This needs the feature `time-zones`.
+    /// if none is known, which a note in the log says. The zone is read when the log is opened. This needs the feature
+    /// `time-zones`.
     #[cfg(feature = "time-zones")]
     DailyLocal,
 }
@@ -79,6 +80,19 @@ pub(crate) enum Times {
 }
 
 impl Times {
+    /// A note for the log if the time zone is not known, so that the times are those of UTC.
+    pub(crate) fn note(&self) -> Option<String> {
+        match self {
+            Times::Every(_) => None,
+            #[cfg(feature = "time-zones")]
+            Times::Midnights(zone) => zone.is_unknown().then(|| {
+                let variable =
+                    std::env::var_os("TZ").map_or_else(|| "is not set".into(), |zone| format!("is {zone:?}"));
+                format!("the local time zone is not known (TZ {variable}): segments end at midnight in UTC")
+            }),
+        }
+    }
+
     pub(crate) fn of(at: RotateAt) -> Times {
         match at {
             RotateAt::Hourly => Times::Every(HOUR_NS),

@@ -244,3 +244,70 @@ mod by_age {
         assert_eq!(verify(&path).expect("a log").verdict, Verdict::Clean);
     }
 }
+
+#[cfg(all(target_os = "linux", feature = "time-zones"))]
+fn unix_seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+#[cfg(all(target_os = "linux", feature = "time-zones"))]
+#[test]
+fn a_segment_ends_at_midnight_of_the_local_time_zone() {
+    const TEST: &str = "a_segment_ends_at_midnight_of_the_local_time_zone";
+    if let Some(midnight) = support::role() {
+        let path = support::child_directory();
+        let logger = Logger::open(support::config(&path).rotate_at(diolog::RotateAt::DailyLocal)).expect("a log");
+        if unix_seconds() >= midnight.parse().expect("a number") {
+            std::fs::write(path.with_extension("late"), "").expect("writable");
+            return;
+        }
+        support::segments::grow(&logger, 2);
+        assert!(unix_seconds() >= midnight.parse().expect("a number"), "not before");
+        return logger.close().map(drop).expect("a clean end");
+    }
+    let directory = support::directory();
+    // The child may be slow to begin. Then its midnight is a day away.
+    for seconds in [3, 10, 60, 600] {
+        let path = directory.path().join(seconds.to_string());
+        let midnight = unix_seconds() + seconds;
+        let until = (24 * 3600 - midnight % (24 * 3600)) % (24 * 3600);
+        // The local time is ahead of UTC by this, which the variable says with a minus.
+        let zone = format!("LOC-{:02}:{:02}:{:02}", until / 3600, until / 60 % 60, until % 60);
+        let output = support::child_command(TEST, &midnight.to_string(), &path).env("TZ", zone).output();
+        support::child::assert_success(&output.expect("a child process"));
+        if !path.with_extension("late").exists() {
+            assert_eq!(numbers(&path), [1, 2]);
+            return;
+        }
+    }
+    panic!("no child has begun within ten minutes");
+}
+
+#[cfg(all(target_os = "linux", feature = "time-zones"))]
+#[test]
+fn a_time_zone_that_is_not_known_is_noted_in_the_log() {
+    const TEST: &str = "a_time_zone_that_is_not_known_is_noted_in_the_log";
+    if let Some(role) = support::role() {
+        let config = support::config(support::child_directory());
+        let local = role == "local";
+        let config = config.rotate_at(if local { diolog::RotateAt::DailyLocal } else { diolog::RotateAt::Daily });
+        return Logger::open(config).expect("a log").close().map(drop).expect("a clean end");
+    }
+    for (role, zone, noted) in [
+        (
+            "local",
+            "No/Where",
+            &["the local time zone is not known (TZ is \"No/Where\"): segments end at midnight in UTC"][..],
+        ),
+        ("local", "LOC-02:00", &[]),
+        ("utc", "No/Where", &[]),
+    ] {
+        let directory = support::directory();
+        let path = directory.path().join("log");
+        let output = support::child_command(TEST, role, &path).env("TZ", zone).output();
+        support::child::assert_success(&output.expect("a child process"));
+        let verification = verify(&path).expect("a log");
+        let notes = verification.report.runs.iter().flat_map(|run| &run.notes).collect::<Vec<_>>();
+        assert_eq!(notes, noted, "{role} {zone}");
+    }
+}

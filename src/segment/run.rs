@@ -116,18 +116,19 @@ impl Segments {
             }
         };
         preparer.retain_again();
+        let timetable = rules.rotate_at.map(|at| Timetable::new(at, clock));
         Ok(Segments {
             log,
             run,
             rules,
-            notes: prepared.shortfall.iter().cloned().collect(),
+            notes: prepared.shortfall.iter().cloned().chain(timetable.as_ref().and_then(Timetable::note)).collect(),
             current: PresentSegment::new(id, prepared),
             previous_id: 0,
             unused_from: directory.unused_from,
             left_before: u16::try_from(index - directory.unused_from).unwrap_or(u16::MAX),
             next: NextSegment::new(index + 1),
             leave: None,
-            timetable: rules.rotate_at.map(|at| Timetable::new(at, clock)),
+            timetable,
             waited: false,
             in_time: None,
             quiet: Quiet::default(),

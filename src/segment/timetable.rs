@@ -17,6 +17,11 @@ impl Timetable {
         Timetable { clock, times: Times::of(at), due_ns: i64::MAX }
     }
 
+    /// A note for the log if the times are not those that were asked for.
+    pub(super) fn note(&self) -> Option<String> {
+        self.times.note()
+    }
+
     /// Notes that a segment has begun: it ends at the next time of the timetable.
     pub(super) fn begin(&mut self) {
         self.due_ns = self.times.after(self.clock.unix_ns());
