@@ -40,8 +40,10 @@ pub fn run(directory: &Path) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("figures at http://{}/metrics; end it with: kill {}", listener.local_addr()?, std::process::id());
     for connection in listener.incoming() {
-        // A client that hangs up is no reason to end.
-        let _ = serve_figures(connection?, &events);
+        // A client that hangs up, or no descriptor for one more, is no reason to end.
+        if connection.and_then(|connection| serve_figures(connection, &events)).is_err() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
     Ok(())
 }
