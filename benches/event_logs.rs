@@ -5,7 +5,8 @@
 //!
 //! Eight threads log 200-byte records as fast as the policy `Block` lets them: to a hundred events in turn, or all to
 //! one. Retention keeps each side within 1 GiB. The two sides take turns, and which comes first changes with each
-//! round. After each round every log is verified: a round whose identity does not hold has no figures.
+//! round. After each round every log is verified: a round whose identity does not hold has no figures. Nor has one whose
+//! memory exceeds the bound that `EngineConfig` states, or that has more than one writer thread.
 
 use std::error::Error;
 use std::path::Path;
@@ -37,8 +38,14 @@ struct Effort {
 struct Round {
     /// Durable records a second.
     rate: f64,
-    /// The largest resident memory of the process so far, in bytes.
+    /// The resident memory of the process at the end, beyond that before the engine was started, in bytes.
     resident_bytes: u64,
+}
+
+/// The most memory that an engine with the default settings takes for `logs` logs: see `EngineConfig`. The rings of
+/// threads are windows of 64 KiB, which share huge pages.
+const fn memory_bytes_max(logs: usize) -> u64 {
+    (256 << 20) + (128 << 20) + (8 << 20) + logs as u64 * (512 << 10)
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -56,9 +63,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         for events in sides {
             let Round { rate, resident_bytes } = round(events, &effort, &arguments.directory)?;
             let line = format!(
-                "round {}: {events} logs, {rate:.0} durable records/s, {} MiB resident",
+                "round {}: {events} logs, {rate:.0} durable records/s, {} MiB resident of {} MiB at most",
                 number + 1,
-                resident_bytes >> 20
+                resident_bytes >> 20,
+                memory_bytes_max(events) >> 20
             );
             support::report(&line);
             rates[usize::from(events > 1)].push(rate);
@@ -73,6 +81,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 /// Logs to `events` events for the time of a round, and checks each log.
 fn round(events: usize, effort: &Effort, root: &Path) -> Result<Round, Box<dyn Error>> {
     let directory = tempfile::tempdir_in(root)?;
+    let resident_before = resident_bytes();
     let engine = Engine::start(EngineConfig::new())?;
     let config = Config::new("")
         .overflow(Overflow::Block)
@@ -108,8 +117,12 @@ fn round(events: usize, effort: &Effort, root: &Path) -> Result<Round, Box<dyn E
         stop.store(true, Ordering::Relaxed);
         threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
     });
+    let (writers, resident_bytes) = (writer_threads(), resident_bytes().saturating_sub(resident_before));
     let report = logs.close()?;
     let elapsed = begun.elapsed();
+    if writers != 1 || resident_bytes > memory_bytes_max(events) {
+        return Err(format!("{writers} writer threads, {} MiB resident", resident_bytes >> 20).into());
+    }
     if report.durable != accepted || report.lost() > 0 {
         return Err(format!("{accepted} records were accepted, and of those: {report}").into());
     }
@@ -119,14 +132,21 @@ fn round(events: usize, effort: &Effort, root: &Path) -> Result<Round, Box<dyn E
             return Err(format!("{name}: {:?}", verification.verdict).into());
         }
     }
-    Ok(Round { rate: report.durable as f64 / elapsed.as_secs_f64(), resident_bytes: resident_bytes() })
+    Ok(Round { rate: report.durable as f64 / elapsed.as_secs_f64(), resident_bytes })
 }
 
 /// The resident memory of this process now; 0 where procfs is missing.
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+/// How many threads of this process are writers of diolog.
+fn writer_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|name| name.trim_end() == "diolog-writer").count()
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {
