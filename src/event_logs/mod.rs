@@ -257,9 +257,7 @@ impl EventLogs {
     pub fn names(&self) -> Vec<String> {
         self.when_here(|events| {
             let open = events.by_name.iter().filter(|(_, event)| event.open_logger().is_some());
-            let mut names: Vec<_> = open.map(|(name, _)| name.clone()).collect();
-            names.sort_unstable();
-            names
+            open.map(|(name, _)| name.clone()).collect()
         })
     }
 
