@@ -2,7 +2,8 @@
 
 use crate::level::Level;
 
-/// One [listener](crate::Config::listener)'s counters, for the records of its level in this log.
+/// One [listener](crate::Config::listener)'s counters, for the records of its level in this log. Listeners have no
+/// names: two of one level are told apart by their order, which is that of the calls of `Config::listener`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

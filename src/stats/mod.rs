@@ -37,7 +37,7 @@ pub use recorder::RecorderStats;
 /// - in each row of producers, and in the sums, attempts are at least the records written and lost;
 /// - sums are those of the rows;
 /// - durable records are at most the written ones;
-/// - no count is lower than in an earlier call.
+/// - no count is lower than in an earlier call. [`accepted`](Stats::accepted) is a difference of two, and may be.
 ///
 /// Records that the level filters out are in none of them.
 ///
@@ -131,6 +131,9 @@ pub struct Stats {
 
 impl Stats {
     /// Records that entered a ring: attempts minus those dropped.
+    ///
+    /// Exact when nobody logs. While producers drop records, an attempt may be counted before its drop, so that this is
+    /// lower in a later call. [`written`](Stats::written) never is.
     pub fn accepted(&self) -> u64 {
         self.attempted.saturating_sub(self.dropped)
     }
