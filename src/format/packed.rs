@@ -318,8 +318,13 @@ impl PackedHead {
     /// The head of the record that `bytes` begins with; `None` if the record ends after `bytes`, or is not one.
     #[inline]
     pub(crate) fn read(bytes: &[u8]) -> Option<PackedHead> {
+        let read_long = || {
+            // A copy: what a call returns through memory would be there for all heads.
+            let PackedHead { code, delta_ns, head_bytes, length } = PackedHead::read_long(bytes)?;
+            Some(PackedHead { code, delta_ns, head_bytes, length })
+        };
         // One load gives all three numbers of most heads.
-        let Some(word) = bytes.first_chunk() else { return PackedHead::read_long(bytes) };
+        let Some(word) = bytes.first_chunk() else { return read_long() };
         let word = u64::from_le_bytes(*word);
         let (code, code_bytes) = low_varint(word);
         // If a shift is too far for a word, the head takes more than eight bytes.
@@ -328,11 +333,7 @@ impl PackedHead {
         let word = word.wrapping_shr(8 * delta_bytes as u32);
         let (length, length_bytes) = low_varint(word);
         let head_bytes = code_bytes + delta_bytes + length_bytes;
-        if head_bytes > 8 {
-            PackedHead::read_long(bytes)
-        } else {
-            PackedHead::of(bytes, code, delta_ns, length, head_bytes)
-        }
+        if head_bytes > 8 { read_long() } else { PackedHead::of(bytes, code, delta_ns, length, head_bytes) }
     }
 
     /// As [`read`](Self::read), for a head of more than eight bytes, or one at the end of `bytes`.

@@ -105,7 +105,12 @@ impl Messages {
     #[inline]
     pub(crate) fn next(&mut self, block: &Loaded, next: &mut Message) -> bool {
         if self.layout == Layout::Packed {
-            return self.next_packed(block, next);
+            while let Some(is_valid) = self.next_packed(block, next) {
+                if is_valid {
+                    return true;
+                }
+            }
+            return self.finish();
         }
         let payload = block.payload();
         while self.left > 0 {
@@ -140,43 +145,42 @@ impl Messages {
         self.finish()
     }
 
-    /// As [`next`](Self::next), in a packed shard.
+    /// Takes the next record of a packed shard, and returns whether it is valid: then it is brought to `next`. `None` if
+    /// there is no more.
+    // A loop over those that are not valid would load beforehand, for each record, what many of them need.
     #[inline(never)]
-    fn next_packed(&mut self, block: &Loaded, next: &mut Message) -> bool {
-        let payload = block.payload();
-        while self.left > 0 {
-            let Some(head) = PackedHead::read(&payload[self.position..self.end]) else { break };
-            let Some(timestamp_ns) = self.timestamp_ns.checked_add(head.delta_ns) else { break };
-            let start = self.position + head.head_bytes;
-            self.position = start + head.length;
-            self.timestamp_ns = timestamp_ns;
-            let sequence = self.take_sequence();
-            let mut message = Message {
-                timestamp_ns,
-                sequence,
-                start,
-                length: head.length,
-                callsite: head.code,
-                layout: Layout::Packed,
-                ..Message::default()
-            };
-            if head.code != MESSAGE_CODE {
-                if self.check(block, message, next) {
-                    return true;
-                }
-                continue;
-            }
-            let Some(&mark) = payload[start..self.position].first() else {
-                self.unread.invalid += 1;
-                continue;
-            };
-            let (level, truncated) = message_mark(mark);
-            (message.start, message.length, message.level) = (start + 1, head.length - 1, level);
-            message.flags = if truncated { RecordFlags::TRUNCATED } else { 0 };
-            *next = message;
-            return true;
+    fn next_packed(&mut self, block: &Loaded, next: &mut Message) -> Option<bool> {
+        if self.left == 0 {
+            return None;
         }
-        self.finish()
+        let payload = block.payload();
+        let head = PackedHead::read(&payload[self.position..self.end])?;
+        let timestamp_ns = self.timestamp_ns.checked_add(head.delta_ns)?;
+        let start = self.position + head.head_bytes;
+        self.position = start + head.length;
+        self.timestamp_ns = timestamp_ns;
+        let sequence = self.take_sequence();
+        let mut message = Message {
+            timestamp_ns,
+            sequence,
+            start,
+            length: head.length,
+            callsite: head.code,
+            layout: Layout::Packed,
+            ..Message::default()
+        };
+        if head.code != MESSAGE_CODE {
+            return Some(self.check(block, message, next));
+        }
+        let Some(&mark) = payload[start..self.position].first() else {
+            self.unread.invalid += 1;
+            return Some(false);
+        };
+        let (level, truncated) = message_mark(mark);
+        (message.start, message.length, message.level) = (start + 1, head.length - 1, level);
+        message.flags = if truncated { RecordFlags::TRUNCATED } else { 0 };
+        *next = message;
+        Some(true)
     }
 
     /// Brings a plain record of kind structured to `next`, and returns whether it is valid.
