@@ -160,6 +160,7 @@ impl Clone for Text {
 }
 
 /// Appends the text of a callsite's values.
+#[inline]
 fn write_text(id: u32, callsite: Option<&Arc<Callsite>>, values: &[u8], layout: Layout, out: &mut Vec<u8>) {
     let Some(callsite) = callsite else {
         out.extend_from_slice(format!("callsite {id} is not defined").as_bytes());

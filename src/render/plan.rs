@@ -41,8 +41,8 @@ pub(super) enum Shows {
     /// An integer of 64 bits as it is.
     Unsigned,
     Signed,
-    /// A number with a fraction: as it is, or with so many digits after the point.
-    Fraction(Option<u8>),
+    /// A number with a fraction: as it is, or with as many digits after the point as the precision says.
+    Fraction,
     /// The same numbers as JSON.
     UnsignedJson,
     SignedJson,
@@ -57,9 +57,8 @@ impl Shows {
             (FieldType { optional: true, .. }, _) => Shows::Any,
             (FieldType { of: Type::Unsigned, .. }, Spec::DEFAULT) => Shows::Unsigned,
             (FieldType { of: Type::Signed, .. }, Spec::DEFAULT) => Shows::Signed,
-            (FieldType { of: Type::F64, .. }, Spec::DEFAULT) => Shows::Fraction(None),
-            (FieldType { of: Type::F64, .. }, spec) => {
-                spec.only_places().map_or(Shows::Any, |places| Shows::Fraction(Some(places)))
+            (FieldType { of: Type::F64, .. }, spec) if spec == Spec::DEFAULT || spec.only_places().is_some() => {
+                Shows::Fraction
             }
             _ => Shows::Any,
         }

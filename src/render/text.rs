@@ -57,12 +57,13 @@ fn write<const AGAIN: usize>(plan: &Plan, values: Values<'_>, bits: &mut [u64], 
         let begin = out.len();
         out.resize(begin + size_of::<Room>(), 0);
         let Some(room) = out.last_chunk_mut() else { return };
-        let (done, length) = put(steps, &taken, begin == start, &mut seen, room);
+        let (done, length) = put(steps, taken, begin == start, &mut seen, room);
         out.truncate(begin + length);
         steps = &steps[done..];
         if length <= ROOM_END {
             let Some((step, rest)) = steps.split_first() else { return };
-            show(step, &taken, start, out);
+            // A copy: what a call reads through a pointer would be in memory from the beginning.
+            show(step, &{ taken }, start, out);
             steps = rest;
         }
         if out.len() - start > TEXT_BYTES_MAX {
@@ -72,6 +73,7 @@ fn write<const AGAIN: usize>(plan: &Plan, values: Values<'_>, bits: &mut [u64], 
 }
 
 /// The values of a record.
+#[derive(Clone, Copy)]
 struct Taken<'a, 'v> {
     types: &'a [FieldType],
     /// For each field that can be read: the bits of an integer of 64 bits, the word of a
@@ -125,9 +127,12 @@ fn take(types: &[FieldType], all: Values<'_>, bits: &mut [u64]) -> usize {
             *bits = word;
         } else {
             *bits = PLACE | (all.rest().len() - values.rest().len()) as u64;
-            if values.pass(field).is_none() {
+            // A copy for the call, so that the other values are read from registers.
+            let mut after = values;
+            if after.pass(field).is_none() {
                 break;
             }
+            values = after;
         }
         taken += 1;
     }
@@ -179,7 +184,7 @@ impl<const FIELDS: usize> Seen<FIELDS> {
 #[inline(always)]
 fn put<const AGAIN: usize>(
     steps: &[Step],
-    taken: &Taken<'_, '_>,
+    taken: Taken<'_, '_>,
     is_begin: bool,
     seen: &mut Seen<AGAIN>,
     room: &mut Room,
@@ -206,7 +211,7 @@ fn put<const AGAIN: usize>(
                 Shows::SignedJson if (value as i64).unsigned_abs() <= json::EXACT_MAX => {
                     Some(seen.put_signed(step.field, value as i64, number))
                 }
-                Shows::Fraction(places) => put_fraction(number, taken.fraction(value), places),
+                Shows::Fraction => put_fraction(number, taken.fraction(value), step.spec.precision),
                 Shows::FractionJson => put_fraction_json(number, taken.fraction(value)),
                 Shows::UnsignedJson | Shows::SignedJson | Shows::Any | Shows::Nothing => None,
             };
