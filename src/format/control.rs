@@ -138,6 +138,7 @@ impl WallAnchor {
     }
 
     /// The wall time at `monotonic_ns`, in nanoseconds since the Unix epoch, saturating.
+    #[inline]
     pub(crate) fn unix_ns_at(&self, monotonic_ns: u64) -> i64 {
         let delta = i128::from(monotonic_ns) - i128::from(self.monotonic_ns.get());
         let unix = i128::from(self.unix_ns.get()) + delta;

@@ -115,7 +115,7 @@ impl Anchors {
         let at = self.last_look.load(Ordering::Relaxed);
         let is_after = |known: &WallAnchor| known.monotonic_ns.get() > monotonic_ns;
         if let Some(known) = self.known.get(at)
-            && !is_after(known)
+            && (at == 0 || !is_after(known))
             && self.known.get(at + 1).is_none_or(is_after)
         {
             return Some(known.unix_ns_at(monotonic_ns));

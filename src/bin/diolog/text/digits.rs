@@ -21,10 +21,18 @@ const PAIRS: [[u8; 2]; 100] = {
 
 /// The digits of a number below 10⁹.
 #[inline]
-pub(crate) fn put_nine(number: u32, [a, six @ .., g, h]: &mut [u8; 9]) {
-    *a = b'0' + (number / 100_000_000 % 10) as u8;
-    put_six(number / 100 % 1_000_000, six);
-    [*g, *h] = PAIRS[(number % 100) as usize];
+pub(crate) fn put_nine(number: u32, digits: &mut [u8; 9]) {
+    /// Two to the power of 57 divided by 10⁸, rounded up.
+    const FIRST: u64 = 1_441_151_881;
+    // The first digit is in the upper half, and the others are a fraction in the lower one, a little too large, by less
+    // than one of the last digit. A product with 100 brings the next two digits up.
+    let mut rest = ((u64::from(number) * FIRST) >> 25) + 1;
+    let [first, pairs @ ..] = digits;
+    *first = b'0' + (rest >> 32) as u8;
+    for pair in pairs.as_chunks_mut().0 {
+        rest = (rest & u64::from(u32::MAX)) * 100;
+        *pair = PAIRS[(rest >> 32) as usize];
+    }
 }
 
 /// The digits of a number below 10⁶.
@@ -89,6 +97,16 @@ pub(crate) fn hexadecimal(byte: u8, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nine_digits_are_those_of_std() {
+        let powers = (0..9).flat_map(|power| (0..20).map(move |more| 10_u32.pow(power).saturating_sub(10) + more));
+        for number in powers.chain((0..1_000_000_000).step_by(9_973)).chain(999_999_000..1_000_000_000) {
+            let mut digits = [0; 9];
+            put_nine(number, &mut digits);
+            assert_eq!(String::from_utf8_lossy(&digits), format!("{number:09}"));
+        }
+    }
 
     #[test]
     fn a_slow_number_is_written_as_any_other() {

@@ -18,8 +18,9 @@ pub(crate) struct When {
     /// What stands before each time, and after it.
     before: Vec<u8>,
     after: Vec<u8>,
-    /// The second of the last time, since the Unix epoch.
-    second: i64,
+    /// Where the second of the last time begins, in nanoseconds since the Unix epoch. The first one begins before all
+    /// that 64 bits hold.
+    second_ns: i128,
     /// That time, but for its fraction, with what stands around it.
     frame: [u8; FRAME_BYTES],
     length: usize,
@@ -43,7 +44,7 @@ impl When {
         let zone = if is_utc { TimeZone::UTC } else { zone };
         let (frame, length, fraction_at) = ([0; FRAME_BYTES], 0, 0);
         let (before, after) = (Vec::new(), Vec::new());
-        let mut when = When { zone, has_nanoseconds, before, after, second: 0, frame, length, fraction_at };
+        let mut when = When { zone, has_nanoseconds, before, after, second_ns: 0, frame, length, fraction_at };
         when.enter_second(0);
         when
     }
@@ -51,7 +52,7 @@ impl When {
     /// The same with something before each time, and after it: at most a few bytes.
     pub(crate) fn within(mut self, before: impl Into<Vec<u8>>, after: impl Into<Vec<u8>>) -> When {
         (self.before, self.after) = (before.into(), after.into());
-        self.enter_second(self.second);
+        self.enter_second(0);
         self
     }
 
@@ -68,10 +69,12 @@ impl When {
     /// Appends the time that is `unix_ns` nanoseconds after the Unix epoch.
     #[inline]
     pub(crate) fn write(&mut self, unix_ns: i64, out: &mut Vec<u8>) {
-        let (second, fraction) = (unix_ns.div_euclid(NANOSECONDS), unix_ns.rem_euclid(NANOSECONDS) as u32);
-        if self.second != second {
-            self.enter_second(second);
+        let mut fraction = i128::from(unix_ns) - self.second_ns;
+        if !(0..NANOSECONDS.into()).contains(&fraction) {
+            self.enter_second(unix_ns.div_euclid(NANOSECONDS));
+            fraction = i128::from(unix_ns) - self.second_ns;
         }
+        let fraction = fraction as u32;
         let begin = out.len();
         // A copy of a known length needs no call.
         out.extend_from_slice(&self.frame);
@@ -94,7 +97,7 @@ impl When {
     /// Notes all but the fraction.
     #[cold]
     fn enter_second(&mut self, second: i64) {
-        self.second = second;
+        self.second_ns = i128::from(second) * i128::from(NANOSECONDS);
         // Cannot fail: 64 bits of nanoseconds span the years 1677 to 2262, which are in jiff's range, and have four
         // digits.
         let timestamp = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
