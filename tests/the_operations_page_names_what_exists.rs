@@ -46,8 +46,7 @@ fn every_figure_and_setting_on_the_page_exists() {
     let missing: Vec<_> = families.filter(|name| !page.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "not on the page: {missing:?}");
 
-    let known =
-        format!("{stats:?} {events:?} {text} {} {config:?} {:?}", events.to_prometheus(), EngineConfig::new());
+    let known = format!("{stats:?} {events:?} {text} {} {config:?} {:?}", events.to_prometheus(), EngineConfig::new());
     let known: BTreeSet<_> = names(&known).into_iter().chain(OTHERS.iter().copied()).collect();
 
     // Every second part stands between backticks.
