@@ -95,8 +95,7 @@ def records(block):
                 payload = rest.take((length + 7) // 8 * 8)[:length]
                 if kind == STRUCTURED:
                     callsite, payload = int.from_bytes(payload[:4], "little"), payload[4:]
-                elif kind not in KINDS and not kind & SKIPPABLE:
-                    notes["newer"] += 1
+                notes["newer"] += kind not in KINDS and not kind & SKIPPABLE
             yield ns, producer, sequence, kind, (callsite, Bytes(payload, encoding)) if kind == STRUCTURED else payload
 
 
@@ -186,10 +185,9 @@ class Segment:
 
     def __init__(self, number, data, displaced_by=None):
         self.index, self.log, self.run, self.previous = number, None, None, None
-        self.id, self.is_displaced = None, displaced_by is not None
+        self.id, self.blocks, self.is_displaced = None, [], displaced_by is not None
         found = blocks(data, 0, None, displaced_by)
         first = next(found, None)
-        self.blocks = []
         if first is None:  # prepared, or no segment
             return
         self.id = first.segment_id
@@ -216,10 +214,7 @@ def own(segments):
     """The segments of the log to which most belong; not those after another's header that no header names."""
     logs = [segment.log for segment in sorted(segments, key=lambda segment: -segment.index) if segment.log]
     log = logs[0] if len(set(logs[:2])) == 1 else max(reversed(logs), key=logs.count, default=None)
-    named = {}
-    for segment in segments:
-        if segment.run:
-            named.setdefault(segment.previous, segment.log)
+    named = {segment.previous: segment.log for segment in reversed(segments) if segment.run}  # by the first one
     named.update({segment.id: segment.log for segment in segments if segment.run})
     for segment in segments:
         of = segment.log or named.get(segment.id, None if segment.is_displaced else log)

@@ -117,6 +117,12 @@ fn parts_that_a_newer_diolog_wrote_are_newer_to_the_script_as_well() {
 }
 
 #[test]
+fn the_script_is_short() {
+    let lines = include_str!("../scripts/read_dlog.py").lines().count();
+    assert!(lines <= 300, "{lines} lines");
+}
+
+#[test]
 fn the_script_finds_the_same_fields_and_values() {
     let directory = support::directory();
     let log = directory.path().join("log");
