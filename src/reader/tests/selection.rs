@@ -206,6 +206,39 @@ fn a_clock_that_was_set_leaves_no_record_unread() {
 }
 
 #[test]
+fn a_time_that_was_shown_selects_its_record_and_is_shown_again() {
+    let mut run = TestRun::with_segment(1);
+    // The clock is slewed: each anchor agrees with the one before it, but for some milliseconds.
+    for second in 100..200 {
+        let wall_ns = (second + 9_900) * SECOND + (second - 100) * 500_000;
+        let block = Block::new();
+        let block = if second % 10 == 0 { block.anchor(second * SECOND, wall_ns as i64) } else { block };
+        run.block(block.record(1, second * SECOND, format!("{second}")));
+    }
+    let directory = written(&[run.close()]);
+    let times = |filter: Filter| {
+        let mut times = Vec::new();
+        let mut reader = ReadOptions::new().filter(filter).open(directory.path()).expect("open");
+        while let Some(record) = reader.next_record().expect("read") {
+            times.push((record.message().to_vec(), record.unix_ns().expect("an anchor")));
+        }
+        (times, reader.report().unread_blocks)
+    };
+    let (all, _) = times(Filter::new());
+    assert_eq!(all.len(), 100);
+    for (at, &(_, unix_ns)) in all.iter().enumerate().step_by(7) {
+        let (since, unread) = times(Filter::new().since(unix_ns));
+        assert!(since == all[at..] && unread + 5 >= at as u64, "since {at}: {:?}, {unread} unread", since.first());
+        let (until, unread) = times(Filter::new().until(unix_ns + 1));
+        assert!(
+            until == all[..=at] && unread + 5 >= 100 - at as u64,
+            "until {at}: {:?}, {unread} unread",
+            until.last()
+        );
+    }
+}
+
+#[test]
 fn an_anchor_that_is_not_at_the_start_or_damaged_is_read_with_its_block() {
     let mut run = TestRun::with_segment(1);
     run.block(block_at(100, 1).anchor(100 * SECOND, 10_000 * SECOND as i64));

@@ -328,6 +328,7 @@ impl Walk {
             return Ok(None);
         }
         if number == expected && self.is_unwanted(reading, block) {
+            self.context.anchors.add(block.location.anchor.as_slice());
             self.account.pass_over_unread(&block.location, &block.debris);
             self.count_copies(block);
             reading.plan.mark_read(block);
@@ -402,7 +403,7 @@ impl Walk {
     }
 
     /// Whether the block's header shows that no record of it is wanted. Two blocks are read all the same: the run's last
-    /// one, and one with an anchor if the wall clock was set before it, so that each setting of the clock is known.
+    /// one, and one with an anchor if the wall clock was set before it, so that a checksum guards each setting.
     fn is_unwanted(&self, reading: &Reading, block: &Planned) -> bool {
         let Some(times) = &self.times else { return false };
         let BlockLocation { header, anchor, newer, .. } = &block.location;

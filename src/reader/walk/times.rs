@@ -3,9 +3,9 @@
 //!
 //! Blocks have timestamps of the monotonic clock. An anchor says what the wall clock showed at one such time, so each
 //! anchor near a block gives the block's wall times. If two anchors give different ones, somebody has set the wall clock.
-//! Then the block may hold wanted records if its times fit by one of the anchors. A reader that reads only headers does
-//! not know all anchors. It looks at each anchor that it finds, and reads the blocks whose anchors differ from those that
-//! it knows.
+//! Then the block may hold wanted records if its times fit by one of the anchors. A reader that reads only headers takes
+//! the anchors that blocks begin with too, so that it gives each record the wall time that it has for all readers. No
+//! checksum guards such an anchor. If it differs from those that are known, the reader reads its block.
 
 use std::ops::RangeInclusive;
 
