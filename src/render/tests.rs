@@ -132,7 +132,6 @@ proptest! {
         compare(Value::Bool(truth), "", width, precision, &|f| Display::fmt(&truth, f));
         compare(Value::Bool(truth), "?", width, precision, &|f| fmt::Debug::fmt(&truth, f));
         compare(Value::Bytes(text.as_bytes()), "", width, precision, &|f| Display::fmt(&text, f));
-        compare(Value::None, "", width, precision, &|f| f.pad("None"));
     }
 
     #[test]
@@ -167,7 +166,11 @@ fn a_format_that_does_not_fit_the_value_is_left_out_and_its_width_holds() {
     assert_eq!(shown(&Value::Bool(true), "6e"), "true  ");
     assert_eq!(shown(&Value::F64(1.5), ">5x"), "  1.5");
     assert_eq!(shown(&Value::Text("it"), ">4?"), "  it");
-    assert_eq!(shown(&Value::None, ">6x"), "  None");
+    for (spec, text) in [(">6x", "  None"), ("08.3", "None    "), ("*^9.1", "**None***"), (".0", "None")] {
+        assert_eq!(shown(&Value::None, spec), text, "no precision shortens it: {spec}");
+    }
+    let displayed = format!("{0:.3}|{0:08.3}|{0:*>6.1}|{0:^8.0}|{0:2}", Value::None);
+    assert_eq!(displayed, "None|None    |**None|  None  |None");
     assert_eq!(shown(&Value::Signed(-1), "x"), "f".repeat(16), "signed integers have 64 bits");
 }
 

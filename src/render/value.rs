@@ -2,7 +2,7 @@
 //!
 //! A format means what it means in `std::fmt`, and is left out as far as it does not fit the value: text has no
 //! radix. What differs: signed integers have 64 bits in every radix, a value that may be absent is shown as if it may
-//! not, and what `%` and `?` have formatted is text.
+//! not, or as `None` whatever the precision, and what `%` and `?` have formatted is text.
 
 use std::fmt::{self, Display};
 use std::io::Write as _;
@@ -27,7 +27,17 @@ impl Value<'_> {
 impl Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Value::None => f.pad("None"),
+            Value::None => {
+                let align = match f.align() {
+                    Some(fmt::Alignment::Right) => Align::Right,
+                    Some(fmt::Alignment::Center) => Align::Center,
+                    Some(fmt::Alignment::Left) | None => Align::Left,
+                };
+                let missing = f.width().unwrap_or(0).saturating_sub("None".len());
+                let mut text = Vec::new();
+                filled(missing, align, f.fill(), &mut text, |text| text.extend_from_slice(b"None"));
+                f.write_str(&String::from_utf8_lossy(&text))
+            }
             Value::Bool(value) => value.fmt(f),
             Value::Char(value) => value.fmt(f),
             Value::Unsigned(value) => value.fmt(f),
@@ -80,7 +90,7 @@ pub(super) fn formatted(value: &Value<'_>, spec: &Spec, out: &mut Vec<u8>) {
 fn any(value: &Value<'_>, spec: &Spec, out: &mut Vec<u8>) {
     let is_debug = spec.kind == Kind::Debug;
     match *value {
-        Value::None => padded("None", spec, out),
+        Value::None => padded("None", &Spec { precision: None, ..*spec }, out),
         Value::Bool(value) => padded(if value { "true" } else { "false" }, spec, out),
         // As in `std`, `?` pads neither text nor characters.
         Value::Char(value) if is_debug => debug(format_args!("{value:?}"), out),
