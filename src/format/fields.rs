@@ -70,7 +70,9 @@ impl<'a> Iterator for Fields<'a> {
         loop {
             if !self.named.rest().is_empty() {
                 match take_named(&mut self.named) {
-                    Ok((name, Decoded::Value { value, cut })) => return Some(Field { name, value, cut, index: None }),
+                    Ok((name, _, Decoded::Value { value, cut })) => {
+                        return Some(Field { name, value, cut, index: None });
+                    }
                     _ => self.named = Values::new(&[], Layout::Plain),
                 }
                 continue;
@@ -91,10 +93,10 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Takes a field with a name of its own.
-pub(crate) fn take_named<'a>(values: &mut Values<'a>) -> Result<(&'a str, Decoded<'a>), Unreadable> {
+/// Takes a field with a name of its own: the name, the type and the value.
+pub(crate) fn take_named<'a>(values: &mut Values<'a>) -> Result<(&'a str, Type, Decoded<'a>), Unreadable> {
     let (name, field) = take_name(values)?;
-    Ok((name, values.next(field).ok_or(Unreadable::Invalid)?))
+    Ok((name, field.of, values.next(field).ok_or(Unreadable::Invalid)?))
 }
 
 /// Takes the name and the type of a field with a name of its own.

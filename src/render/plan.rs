@@ -1,10 +1,10 @@
 //! How the records of one callsite are written as text: its template and its fields, taken apart once, so that a record
 //! is only a matter of its values.
 
-use std::borrow::Cow;
-
 use crate::format::{FieldType, Type};
 use crate::template::{Kind, Spec, Template};
+
+use super::word;
 
 /// The most bytes of text in one step. A copy of a known length needs no call.
 pub(super) const STEP_BYTES: usize = 32;
@@ -87,20 +87,26 @@ impl Plan {
         for &field in template.others() {
             let (name, of) = &fields[field as usize];
             // Fields with names of their own stand for this one.
-            let name = if of.of == Type::Fields { Cow::Borrowed("") } else { format!("{}=", name.as_ref()).into() };
-            add(&mut steps, &name, Some((field, *of)), Spec::DEFAULT, true);
+            let mut shown = Vec::new();
+            if of.of != Type::Fields {
+                word::name(name.as_ref(), &mut shown);
+            }
+            add(&mut steps, &shown, Some((field, *of)), Spec::DEFAULT, true);
         }
         Plan { types: fields.iter().map(|(_, of)| *of).collect(), steps: steps.into() }
     }
 
     /// For a record as members of a JSON object, each after a comma: `message`, and `fields`, an object with the
     /// values. `None` if a value may be no number of 64 bits, or if the template or a name does not stand in a string
-    /// of JSON as it is.
+    /// of JSON as it is, without quotes.
     pub(crate) fn of_json<N: AsRef<str>>(template: &str, fields: &[(N, FieldType)]) -> Option<Plan> {
         let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
         let is_number = |of: &FieldType| !of.optional && matches!(of.of, Type::Unsigned | Type::Signed | Type::F64);
         let mut texts = fields.iter().map(|(name, _)| name.as_ref()).chain([template]);
-        if !fields.iter().all(|(_, of)| is_number(of)) || !texts.all(|text| text.bytes().all(is_plain)) {
+        let is_word = |name: &N| word::is_word(name.as_ref().as_bytes());
+        if !fields.iter().all(|(name, of)| is_number(of) && is_word(name))
+            || !texts.all(|text| text.bytes().all(is_plain))
+        {
             return None;
         }
         let mut steps = Vec::new();
@@ -134,8 +140,8 @@ impl Plan {
 }
 
 /// Adds a text, and the value of a field after it.
-fn add(steps: &mut Vec<Step>, text: &str, value: Option<(u32, FieldType)>, spec: Spec, is_named: bool) {
-    let mut rest = text.as_bytes();
+fn add(steps: &mut Vec<Step>, text: impl AsRef<[u8]>, value: Option<(u32, FieldType)>, spec: Spec, is_named: bool) {
+    let mut rest = text.as_ref();
     let mut is_first = true;
     loop {
         let (now, later) = rest.split_at(rest.len().min(STEP_BYTES));

@@ -234,9 +234,35 @@ fn a_field_after_the_text_has_quotes_unless_it_is_one_word() {
         ("a=b", r#""a=b""#),
         (r#"say "hi" \o/"#, r#""say \"hi\" \\o/""#),
         ("line\nfeed", "\"line\nfeed\""),
+        ("None", r#""None""#),
     ] {
         assert_eq!(text("x", &[("v", Type::Str, texts(value.as_bytes(), false))]), format!("x v={quoted}"));
         assert_eq!(text("{v}", &[("v", Type::Display, texts(value.as_bytes(), false))]), value);
+    }
+}
+
+#[test]
+fn a_field_after_the_text_is_never_taken_for_another() {
+    let after = |of, value: &[u8]| text("x", &[("v", of, texts(value, false))]);
+    // What `?` has made a literal is one word.
+    assert_eq!(after(Type::Debug, r#""näme""#.as_bytes()), r#"x v="näme""#);
+    assert_eq!(after(Type::Debug, br#""say \"hi\" \\""#), r#"x v="say \"hi\" \\""#);
+    assert_eq!(after(Type::Display, br#""a""#), r#"x v="\"a\"""#);
+    for (value, quoted) in [(r#"""#, r#""\"""#), (r#""a" "b""#, r#""\"a\" \"b\"""#), (r#""a\""#, r#""\"a\\\"""#)] {
+        assert_eq!(after(Type::Debug, value.as_bytes()), format!("x v={quoted}"), "it is no literal");
+    }
+    // `?` of an absent value is absent.
+    assert_eq!(after(Type::Debug, b"None"), "x v=None");
+    assert_eq!(after(Type::Display, b"None"), r#"x v="None""#);
+    let mut absent = Vec::new();
+    let optional = [("v", FieldType::new(Type::Str).optional())];
+    super::record(&Plan::of("x", &optional), &[0], Layout::Plain, &mut absent);
+    assert_eq!(absent, b"x v=None");
+    assert_eq!(after(Type::Bytes, b"\xFF\0\n\\xff\""), r#"x v=b"\xff\x00\n\\xff\"""#);
+    assert_eq!(after(Type::Bytes, "wörd".as_bytes()), "x v=wörd");
+    assert_eq!(after(Type::Bytes, b"None"), r#"x v="None""#);
+    for (name, shown) in [("a.b", "a.b"), ("two words", r#""two words""#), ("a=b", r#""a=b""#), ("", r#""""#)] {
+        assert_eq!(text("x", &[(name, Type::Unsigned, unsigned(1))]), format!("x {shown}=1"));
     }
 }
 
@@ -259,9 +285,9 @@ fn fields_with_names_of_their_own_come_one_after_the_other() {
         content.extend(value);
     }
     let of = |cut| [("id", Type::Unsigned, unsigned(7)), ("more", Type::Fields, texts(&content, cut))];
-    assert_eq!(text("{id}", &of(false)), r#"7 a=1 b c="x y""#);
-    assert_eq!(text("{id}: {more}.", &of(true)), r#"7: a=1 b c="x y" …."#);
-    assert_eq!(text("", &of(false)[1..]), r#"a=1 b c="x y""#);
+    assert_eq!(text("{id}", &of(false)), r#"7 a=1 "b c"="x y""#);
+    assert_eq!(text("{id}: {more}.", &of(true)), r#"7: a=1 "b c"="x y" …."#);
+    assert_eq!(text("", &of(false)[1..]), r#"a=1 "b c"="x y""#);
     let damaged = [("more", Type::Fields, texts(&content[..content.len() - 1], false))];
     assert_eq!(text("x", &damaged), "x a=1 …");
 }
@@ -284,14 +310,14 @@ fn many_fields_in_any_order_are_shown() {
 
 #[test]
 fn members_of_a_json_object_are_the_text_and_the_numbers_of_each_value() {
-    let fields = [("u", Type::Unsigned), ("s", Type::Signed), ("a name", Type::F64)];
+    let fields = [("u", Type::Unsigned), ("s", Type::Signed), ("a.name", Type::F64)];
     let fields = fields.map(|(name, of)| (name, FieldType::new(of)));
     let types = fields.map(|(_, of)| of);
     let limit = 1 << 53;
     let integers = [0, 1, 99, 12_345_678, 123_456_789, limit, limit + 1, 1 << 63, u64::MAX, u64::MAX - limit];
     let fractions = [0.0, -0.0, 1.5, -12.34, 100.0, 0.000_001, 1e15, 1e300, f64::NAN, f64::NEG_INFINITY, 0.1 + 0.2];
     let long = "{u} and {s:>20} and more ".repeat(40);
-    for template in ["", "{u}", "order {u} of {s} at {a name:.2}", "nothing", "{a name:e}{u:#x}", &long] {
+    for template in ["", "{u}", "order {u} of {s} at {a.name:.2}", "nothing", "{a.name:e}{u:#x}", &long] {
         let (text, plan) = (Plan::of(template, &fields), Plan::of_json(template, &fields).expect("numbers"));
         for (integer, fraction) in integers.iter().flat_map(|integer| fractions.map(|fraction| (*integer, fraction))) {
             let plain = [integer, integer, fraction.to_bits()].map(u64::to_le_bytes).concat();
@@ -323,7 +349,7 @@ fn only_numbers_and_plain_texts_have_members_without_a_look_at_each_byte() {
     let of_json = |template, name, of| Plan::of_json(template, &[(name, of)]);
     let number = FieldType::new(Type::Signed);
     assert!(of_json("{a}", "a", number).is_some());
-    assert!(of_json("{a}", "\"", number).is_none());
+    assert!(of_json("{a}", "\"", number).is_none() && of_json("", "two words", number).is_none());
     assert!(of_json("\\ {a}", "a", number).is_none());
     assert!(of_json("{a:\">9}", "a", number).is_none());
     assert!(of_json("größer als {a}", "a", number).is_none());

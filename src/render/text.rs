@@ -8,6 +8,7 @@ use super::json;
 use super::number::{self, NumberRoom, ShortDigits};
 use super::plan::{Plan, STEP_BYTES, Shows, Step};
 use super::value;
+use super::word;
 
 /// The longest text of one record, in bytes: a template may show a long value again and again. Twice the largest block.
 const TEXT_BYTES_MAX: usize = 32 << 20;
@@ -278,7 +279,7 @@ fn show(step: &Step, taken: &Taken<'_, '_>, start: usize, out: &mut Vec<u8>) {
             if matches!(step.shows, Shows::UnsignedJson | Shows::SignedJson | Shows::FractionJson) {
                 json::number(&value, out);
             } else if step.is_named {
-                word(&value, out);
+                word::value(&value, taken.types[step.field as usize].of, out);
             } else if step.spec == Spec::DEFAULT {
                 value::plain(&value, out);
             } else {
@@ -306,15 +307,14 @@ fn shorten(start: usize, out: &mut Vec<u8>) {
 fn inline_fields(content: &[u8], mut cut: bool, start: usize, out: &mut Vec<u8>) {
     let mut values = Values::new(content, Layout::Plain);
     while !values.rest().is_empty() {
-        let Ok((field, Decoded::Value { value, cut: is_cut })) = take_named(&mut values) else {
+        let Ok((name, of, Decoded::Value { value, cut: is_cut })) = take_named(&mut values) else {
             // The rest cannot be read.
             cut = true;
             break;
         };
         separate(start, out);
-        out.extend_from_slice(field.as_bytes());
-        out.push(b'=');
-        word(&value, out);
+        word::name(name, out);
+        word::value(&value, of, out);
         if is_cut {
             out.extend_from_slice(CUT);
         }
@@ -330,40 +330,4 @@ fn separate(start: usize, out: &mut Vec<u8>) {
     if out.len() > start {
         out.push(b' ');
     }
-}
-
-/// Appends the value, with quotes around a text that would not be one word.
-fn word(value: &Value<'_>, out: &mut Vec<u8>) {
-    let at = out.len();
-    value::plain(value, out);
-    let is_text = matches!(value, Value::Char(_) | Value::Str(_) | Value::Text(_) | Value::Bytes(_));
-    if is_text && !is_word(&out[at..]) {
-        quote(at, out);
-    }
-}
-
-/// Whether the text is seen to be one word: not empty, and without spaces, quotes, `=` and control characters.
-fn is_word(text: &[u8]) -> bool {
-    let is_apart = |byte: &u8| matches!(byte, 0..=b' ' | b'"' | b'=' | b'\\' | 0x7F);
-    !text.is_empty() && !text.iter().any(is_apart)
-}
-
-/// Puts what begins at `at` in quotes, and a backslash before quotes and backslashes in it.
-fn quote(at: usize, out: &mut Vec<u8>) {
-    let is_special = |byte: u8| byte == b'"' || byte == b'\\';
-    let specials = out[at..].iter().filter(|&&byte| is_special(byte)).count();
-    let mut from = out.len();
-    out.resize(from + specials + 2, b'"');
-    // From the end, so that nothing is overwritten that has not been moved.
-    let mut to = out.len() - 1;
-    while from > at {
-        from -= 1;
-        to -= 1;
-        out[to] = out[from];
-        if is_special(out[to]) {
-            to -= 1;
-            out[to] = b'\\';
-        }
-    }
-    out[at] = b'"';
 }

@@ -126,11 +126,7 @@ fn hexadecimal(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
 fn byte_string(value: &[u8], spec: &Spec, out: &mut Vec<u8>) {
     let start = out.len();
     match spec.kind {
-        Kind::Debug => {
-            out.extend_from_slice(b"b\"");
-            out.extend(value.escape_ascii());
-            return out.push(b'"');
-        }
+        Kind::Debug => return literal(value, out),
         Kind::LowerHex => value.iter().for_each(|&byte| out.extend(hexadecimal(byte, b"0123456789abcdef"))),
         Kind::UpperHex => value.iter().for_each(|&byte| out.extend(hexadecimal(byte, b"0123456789ABCDEF"))),
         _ => bytes(value, out),
@@ -148,6 +144,13 @@ fn byte_string(value: &[u8], spec: &Spec, out: &mut Vec<u8>) {
     };
     let fill_bytes = before * spec.fill.len_utf8();
     out[start..text_end + fill_bytes].rotate_left(length);
+}
+
+/// Appends bytes as a literal of Rust.
+pub(super) fn literal(value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"b\"");
+    out.extend(value.escape_ascii());
+    out.push(b'"');
 }
 
 fn debug(arguments: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {

@@ -136,14 +136,19 @@ impl Form {
     /// What the records of the callsite with this number have in common; `None` if it is not known.
     pub(crate) fn callsite(&self, id: u32, callsite: Option<&CallsiteInfo>) -> CallsiteShown {
         let mut keys = Vec::new();
+        let is_plain = |part: &str| match self {
+            Form::Json { .. } => escape::is_json(part.as_bytes()),
+            _ => escape::is_plain(part.as_bytes()),
+        };
+        // A name that is not one word has quotes.
+        let is_word = |name: &str| !name.is_empty() && !name.contains([' ', '=']);
         // Of numbers that is known before there is one.
-        let mut parts =
-            callsite.into_iter().flat_map(|callsite| [callsite.template()].into_iter().chain(callsite.field_names()));
-        let is_plain = callsite.is_some_and(CallsiteInfo::has_only_numbers)
-            && parts.all(|part| match self {
-                Form::Json { .. } => escape::is_json(part.as_bytes()),
-                _ => escape::is_plain(part.as_bytes()),
-            });
+        let is_plain = callsite.is_some_and(|callsite| {
+            let mut names = callsite.field_names();
+            callsite.has_only_numbers()
+                && is_plain(callsite.template())
+                && names.all(|name| is_plain(name) && is_word(name))
+        });
         let before = Piece::of(|out| match self {
             Form::Text { colours, .. } => {
                 let target = callsite.map_or("", CallsiteInfo::target);
