@@ -5,7 +5,7 @@ use std::io::Write as _;
 use super::record::LiveRecord;
 use super::{escape, when};
 use crate::level::Level;
-use crate::render::CUT_MARK;
+use crate::render::cut_mark;
 
 /// The escape sequence that ends a colour.
 const PLAIN: &str = "\x1b[0m";
@@ -48,7 +48,8 @@ pub(super) fn line(record: &LiveRecord<'_>, colours: bool, out: &mut Vec<u8>) {
     }
     escape::text(record.message, out);
     if record.is_truncated() {
-        styled(colours, ASIDE, out, |out| out.extend_from_slice(CUT_MARK.as_bytes()));
+        let mark = cut_mark(out);
+        styled(colours, ASIDE, out, |out| out.extend_from_slice(mark.as_bytes()));
     }
 }
 

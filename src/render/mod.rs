@@ -15,7 +15,4 @@ mod text;
 mod tests;
 
 pub(crate) use plan::Plan;
-pub(crate) use text::{members, record};
-
-/// Follows the text of a record that was cut, in a line for people.
-pub(crate) const CUT_MARK: &str = "… (cut)";
+pub(crate) use text::{cut_mark, members, record};

@@ -16,6 +16,11 @@ const TEXT_BYTES_MAX: usize = 32 << 20;
 /// What stands for a value that was cut, after its text, and for the rest of a text that is too long.
 const CUT: &[u8] = "…".as_bytes();
 
+/// Ends the line of a record that was cut, for people. If the last value was cut, its mark is there.
+pub(crate) fn cut_mark(line: &[u8]) -> &'static str {
+    if line.ends_with(CUT) { " (cut)" } else { "… (cut)" }
+}
+
 /// What stands for a value whose bytes are not one.
 const UNREADABLE: &[u8] = b"(unreadable)";
 

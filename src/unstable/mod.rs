@@ -17,5 +17,7 @@ pub use crate::opening::Hooks;
 pub use layer::DeviceLayer;
 pub use ring::{RingConsumer, RingProducer, ring};
 
-/// Follows the text of a record that was cut, in a line for people.
-pub const CUT_MARK: &str = crate::render::CUT_MARK;
+/// Ends the line of a record that was cut, for people.
+pub fn cut_mark(line: &[u8]) -> &'static str {
+    crate::render::cut_mark(line)
+}

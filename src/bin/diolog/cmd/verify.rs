@@ -49,7 +49,7 @@ fn text(arguments: &Verify, path: &Path, report: &Report, out: &mut Vec<u8>) {
     }
     if report.truncated > 0 {
         let records = counted(report.truncated, "record");
-        let _ = writeln!(out, "  {records} cut when logged: longer than message_bytes_max");
+        let _ = writeln!(out, "  {records} cut when logged: too long, or their formatter failed");
     }
     for (at, run) in report.runs.iter().enumerate() {
         let _ = writeln!(out);

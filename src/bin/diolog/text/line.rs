@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use diolog::unstable::CUT_MARK;
+use diolog::unstable::cut_mark;
 use diolog::{CallsiteInfo, Level, RecordRef};
 
 use crate::text::digits::{SlowNumber, number, quoted_number};
@@ -206,7 +206,8 @@ fn text(line: &Line<'_>, when: &mut When, levels: &[Piece], colours: bool, out: 
         }
     }
     if line.truncated {
-        styled(colours, ASIDE, out, |out| out.extend_from_slice(CUT_MARK.as_bytes()));
+        let mark = cut_mark(out);
+        styled(colours, ASIDE, out, |out| out.extend_from_slice(mark.as_bytes()));
     }
 }
 
@@ -404,6 +405,8 @@ mod tests {
             (line.level, line.unix_ns, line.truncated) = (None, None, true);
         });
         assert_eq!(text, "boot+12.000000007 ?     #3 long… (cut)\n");
+        let text = printed(Form::text(false, false), &ORIGIN, "x v=…".as_bytes(), |line| line.truncated = true);
+        assert!(text.ends_with(" x v=… (cut)\n"), "one mark is enough: {text}");
     }
 
     #[test]
