@@ -168,8 +168,8 @@ impl CallsiteInfo {
         self.fields.iter().map(|(name, _)| &**name)
     }
 
-    /// Whether its records may have fields with names of their own.
-    pub(crate) fn has_named_fields(&self) -> bool {
+    /// Whether its records may have fields with names of their own, beside [`field_names`](Self::field_names).
+    pub fn has_named_fields(&self) -> bool {
         self.fields.iter().any(|(_, field)| field.of == Type::Fields)
     }
 

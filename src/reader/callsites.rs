@@ -3,7 +3,7 @@
 //! Every block defines the callsites of its records, so that it can be read alone. Most definitions have been seen
 //! before, byte for byte. The id is part of those bytes, so it does not matter which run they are from.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -61,9 +61,9 @@ impl KnownCallsites {
         Some((callsite, bytes))
     }
 
-    /// Their targets.
-    pub(super) fn targets(&self) -> BTreeSet<&str> {
-        self.by_definition.values().map(|callsite| callsite.info.target()).collect()
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &CallsiteInfo> {
+        self.by_definition.values().map(|callsite| &callsite.info)
     }
 }
 

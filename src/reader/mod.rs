@@ -40,12 +40,12 @@ mod test_log;
 mod tests;
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::format::MERGE_BYTES_MAX;
+use crate::format::{CallsiteInfo, MERGE_BYTES_MAX};
 
 pub use crate::format::ProducerFigures;
 pub use figures::{Figures, FiguresReader, Latency};
@@ -425,10 +425,10 @@ impl Reader {
         &self.walk.account.report
     }
 
-    /// The targets of the callsites in the blocks read so far, each once. If there are very many callsites, only the
-    /// latest count.
-    pub fn targets(&self) -> BTreeSet<&str> {
-        self.walk.callsites.targets()
+    /// The callsites in the blocks read so far, those of each run, in no order. If there are very many, these are only
+    /// the latest.
+    pub fn callsites(&self) -> impl Iterator<Item = &CallsiteInfo> {
+        self.walk.callsites.iter()
     }
 
     /// Reads blocks until a record can be given out.

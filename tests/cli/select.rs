@@ -125,6 +125,9 @@ fn a_name_that_nothing_has_is_noted_with_the_names_that_there_are() {
         assert_eq!(noted(command, &["-n", "0", "--producer", "order"]), (0, String::new()));
     }
     assert_eq!(noted("cat", &["--producer", "orders", "--producer", "order"]), (4, no_producer.into()));
+    let no_field = "diolog: --field \"price_\" fits no field: there are id, item, left, price, symbol\n";
+    assert_eq!(noted("cat", &["--field", "price_>1", "--field", "id=1"]), (0, no_field.into()));
+    assert_eq!(noted("cat", &["--field", "price>1000"]), (0, String::new()));
     let (_, note) = noted("cat", &["--since", "2200-01-01", "--producer", "order"]);
     assert!(note.contains("fits no producer at these times: there is"), "{note}");
     // Elsewhere nothing tells a reader that the log is in use.
@@ -134,6 +137,42 @@ fn a_name_that_nothing_has_is_noted_with_the_names_that_there_are() {
         assert!(note.contains("fits no target so far: there are"), "{note}");
         logger.close().expect("a clean end");
     }
+}
+
+#[test]
+#[cfg(feature = "log")]
+fn a_name_is_missed_even_if_some_records_have_no_target_or_names_of_their_own() {
+    let place = Place::new();
+    let logger = Logger::open(support::config(place.log())).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    let note = |options: &[&str]| {
+        logger.flush().expect("durable");
+        stderr(&cat(&place, options))
+            .lines()
+            .filter(|line| line.contains(": --"))
+            .collect::<String>()
+            .replace(" so far", "")
+    };
+    info!(&producer, target: "shop", "one");
+    info!(&producer, target: "", "two", id = 1);
+    let bridge = diolog::LogBridge::new(&logger);
+    let event = |target: &str| {
+        let value = ("amount", 5);
+        let mut record = log::Record::builder();
+        record.target(target).level(log::Level::Info).file(Some("a.rs")).line(Some(7)).key_values(&value);
+        log::Log::log(&bridge, &record.args(format_args!("three")).build());
+    };
+    event("");
+    let target = "diolog: --target \"shop::order\" fits no target: there is shop";
+    assert_eq!(note(&["--target", "shop::order"]), target);
+    let field = "diolog: --field \"amuont\" fits no field of the records that the other options select";
+    assert_eq!(note(&["--field", "amuont=5"]), field);
+    assert_eq!(note(&["--field", "amount=6"]), "");
+    // Such a record names its target in a field: nobody knows which others do.
+    info!(&producer, target: "", "four", target = "shop::order");
+    assert_eq!(note(&["--target", "shop::order"]), "");
+    drop(producer);
+    logger.close().expect("a clean end");
 }
 
 #[test]
@@ -147,6 +186,9 @@ fn options_that_make_no_sense_are_refused_with_the_remedy() {
         ("--field", "price<high", "is not a number"),
         ("--field", "price~(", "unclosed group"),
         ("--grep", "[", "unclosed character class"),
+        ("--since=5m", "--until=10m", "--since is not before --until"),
+        ("--since=14:30", "--until=14:30", "--since is not before --until"),
+        ("--since=5m", "--until=5m", "--since is not before --until"),
         ("--grep", "(((x{99}){99}){99}){99}", "4.0 MiB once it is compiled"),
     ] {
         let output = cat(&place, &[option, value]);

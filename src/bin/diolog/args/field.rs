@@ -1,6 +1,8 @@
 //! Conditions on fields: `name=value`, `name<number`, `name~pattern`.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use diolog::Value;
 use regex::bytes::Regex;
@@ -11,13 +13,15 @@ use super::pattern::pattern;
 #[derive(Clone, Debug)]
 pub(crate) struct FieldTest {
     pub(crate) name: String,
-    pub(crate) test: ValueTest,
+    test: ValueTest,
+    /// Whether it was asked for a value: some record has the field.
+    was_asked: Arc<AtomicBool>,
 }
 
 /// A condition on a value.
 #[derive(Clone, Debug)]
 pub(crate) enum ValueTest {
-    /// `=`, or `!=` if it is `false`.
+    /// `=` or `==`, or `!=` if it is `false`.
     Is(bool, Operand),
     /// `<`, `<=`, `>` or `>=`: how the value compares with the number, one of these.
     Compares(&'static [Ordering], Number),
@@ -52,7 +56,8 @@ impl FieldTest {
             return Err(format!("the field's name is missing: {usage}"));
         }
         type Parse = fn(&str) -> Result<ValueTest, String>;
-        let operators: [(&str, Parse); 7] = [
+        let operators: [(&str, Parse); 8] = [
+            ("==", |text| Ok(ValueTest::Is(true, Operand::of(text)))),
             ("!=", |text| Ok(ValueTest::Is(false, Operand::of(text)))),
             ("<=", |text| Ok(ValueTest::Compares(&[Ordering::Less, Ordering::Equal], number(text)?))),
             (">=", |text| Ok(ValueTest::Compares(&[Ordering::Greater, Ordering::Equal], number(text)?))),
@@ -62,7 +67,20 @@ impl FieldTest {
             ("~", |text| pattern(text).map(ValueTest::Matches)),
         ];
         let parsed = operators.into_iter().find_map(|(operator, test)| Some(test(rest.strip_prefix(operator)?)));
-        Ok(FieldTest { name: name.to_owned(), test: parsed.ok_or(usage)?? })
+        Ok(FieldTest { name: name.to_owned(), test: parsed.ok_or(usage)??, was_asked: Arc::default() })
+    }
+
+    /// Whether the field's value fits.
+    pub(super) fn fits(&self, value: &Value<'_>) -> bool {
+        if !self.was_asked() {
+            self.was_asked.store(true, Relaxed);
+        }
+        self.test.fits(value)
+    }
+
+    /// Whether a record was found that has the field, among those that fit the other options.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.was_asked.load(Relaxed)
     }
 }
 
@@ -111,8 +129,8 @@ impl Number {
 }
 
 impl ValueTest {
-    /// Whether the value fits. A number is equal to a number, however it is written; all else is compared as text.
-    pub(crate) fn fits(&self, value: &Value<'_>) -> bool {
+    /// A number is equal to a number, however it is written; all else is compared as text.
+    fn fits(&self, value: &Value<'_>) -> bool {
         match self {
             ValueTest::Is(is, operand) => operand.is(value) == *is,
             ValueTest::Compares(orders, number) => {
@@ -131,7 +149,8 @@ impl Operand {
         if let (Some(value), Some(number)) = (number, self.number) {
             return value.compare(number) == Some(Ordering::Equal);
         }
-        with_text(value, |text| text == self.text.as_bytes())
+        // JSON shows an absent value as `null`, and text shows it as `None`.
+        matches!(value, Value::None) && self.text == "null" || with_text(value, |text| text == self.text.as_bytes())
     }
 }
 
@@ -150,8 +169,8 @@ mod tests {
 
     #[track_caller]
     fn assert_fits(expression: &str, fitting: &[Value<'_>], others: &[Value<'_>]) {
-        let FieldTest { name, test } = FieldTest::parse(expression).expect(expression);
-        assert_eq!(name, "a");
+        let test = FieldTest::parse(expression).expect(expression);
+        assert_eq!(test.name, "a");
         for value in fitting {
             assert!(test.fits(value), "{value:?} fits {expression}");
         }
@@ -176,7 +195,10 @@ mod tests {
         assert_fits("a>-1e3", &[five, Value::Signed(-999)], &[Value::Signed(-1000)]);
         assert_fits("a>=18446744073709551615", &[Value::Unsigned(u64::MAX)], &[Value::Unsigned(u64::MAX - 1)]);
         assert_fits("a=true", &[Value::Bool(true), Value::Str("true")], &[Value::Bool(false), Value::Unsigned(1)]);
-        assert_fits("a=None", &[Value::None], &[Value::Str("")]);
+        assert_fits("a=None", &[Value::None, Value::Str("None")], &[Value::Str(""), Value::Str("null")]);
+        assert_fits("a=null", &[Value::None, Value::Str("null")], &[Value::Str(""), Value::Str("None")]);
+        assert_fits("a!=null", &[five, Value::Str("")], &[Value::None]);
+        assert_fits("a==5", &[five, text], &[Value::Signed(-5), Value::Str("=5")]);
         assert_fits("a=", &[Value::Str(""), Value::Bytes(b"")], &[Value::None]);
         assert_fits("a=b=c", &[Value::Str("b=c")], &[Value::Str("b")]);
         assert_fits("a~^x.z$", &[Value::Str("xyz"), Value::Bytes(b"x z")], &[Value::Str("xyzz"), five]);

@@ -53,16 +53,16 @@ impl Moment {
         })
     }
 
-    /// Nanoseconds since the Unix epoch. Without a zone the time is local, or in UTC if `utc`.
+    /// The time now, in the zone of times without one: local, or UTC if `utc`.
+    pub(super) fn now(utc: bool) -> Zoned {
+        Timestamp::now().to_zoned(if utc { TimeZone::UTC } else { TimeZone::system() })
+    }
+
+    /// Nanoseconds since the Unix epoch.
     ///
     /// # Errors
     /// A sentence, if the time is out of range.
-    pub(super) fn unix_ns(&self, utc: bool) -> Result<i64, String> {
-        let zone = if utc { TimeZone::UTC } else { TimeZone::system() };
-        self.unix_ns_at(&Timestamp::now().to_zoned(zone))
-    }
-
-    fn unix_ns_at(&self, now: &Zoned) -> Result<i64, String> {
+    pub(super) fn unix_ns(&self, now: &Zoned) -> Result<i64, String> {
         let time_zone = now.time_zone();
         let timestamp = match self {
             Moment::Absolute(time) => Ok(*time),
@@ -86,7 +86,7 @@ mod tests {
     fn at_noon(text: &str) -> Result<String, String> {
         let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a zone");
         let now = "2026-01-31T11:00:00Z".parse::<Timestamp>().expect("a time").to_zoned(berlin);
-        let ns = Moment::parse(text)?.unix_ns_at(&now)?;
+        let ns = Moment::parse(text)?.unix_ns(&now)?;
         Ok(Timestamp::from_nanosecond(ns.into()).expect("in range").to_string())
     }
 

@@ -31,7 +31,8 @@ pub(crate) struct Select {
     #[arg(long, value_name = "NAME")]
     pub(crate) producer: Vec<String>,
     /// Only records with a field whose value fits: name=value, name!=value, name<number, name<=number, name>number,
-    /// name>=number, or name~pattern with a regular expression. May be given more than once: then all must fit
+    /// name>=number, or name~pattern with a regular expression. A value that is absent is None or null. May be given
+    /// more than once: then all must fit
     #[arg(long, value_name = "EXPRESSION", value_parser = FieldTest::parse)]
     pub(crate) field: Vec<FieldTest>,
     /// Only records whose text, with its values in place, contains a match of this regular expression
@@ -50,7 +51,7 @@ impl Select {
     /// The filter; `None` if all records are wanted. Times without a zone are local, or in UTC if `utc`.
     ///
     /// # Errors
-    /// A sentence, if a time is out of range.
+    /// A sentence, if a time is out of range, or no time is wanted.
     pub(crate) fn filter(&self, utc: bool) -> Result<Option<Filter>, String> {
         if self.is_empty() {
             return Ok(None);
@@ -60,16 +61,18 @@ impl Select {
         if let Some(level) = level {
             filter = filter.level(*level);
         }
-        if let Some(since) = since {
-            filter = filter.since(since.unix_ns(utc)?);
+        let now = Moment::now(utc);
+        let unix_ns = |moment: &Option<Moment>| moment.as_ref().map(|moment| moment.unix_ns(&now)).transpose();
+        let (since, until) = (unix_ns(since)?, unix_ns(until)?);
+        if since.zip(until).is_some_and(|(since, until)| since >= until) {
+            return Err("--since is not before --until: of two times ago, --since takes the longer".into());
         }
-        if let Some(until) = until {
-            filter = filter.until(until.unix_ns(utc)?);
-        }
+        filter = since.into_iter().fold(filter, Filter::since);
+        filter = until.into_iter().fold(filter, Filter::until);
         filter = target.iter().fold(filter, |filter, target| filter.target(target));
         filter = producer.iter().fold(filter, |filter, producer| filter.producer(producer));
-        for FieldTest { name, test } in field.iter().cloned() {
-            filter = filter.field(name, move |value| test.fits(value));
+        for test in field.iter().cloned() {
+            filter = filter.field(test.name.clone(), move |value| test.fits(value));
         }
         if let Some(pattern) = grep.clone() {
             filter = filter.message(move |text| pattern.is_match(text));

@@ -1,9 +1,9 @@
-//! The names of `--producer` and `--target` that nothing in the logs has, for `cat` and `tail`: a note, with the names
-//! that there are. A misspelt name would otherwise look like a log without such records.
+//! The names of `--producer`, `--target` and `--field` that nothing in the logs has, for `cat` and `tail`: a note, with
+//! the names that there are. A misspelt name would otherwise look like a log without such records.
 
 use std::collections::BTreeSet;
 
-use diolog::{Filter, Reader};
+use diolog::{CallsiteInfo, Filter, Reader};
 
 use crate::args::Select;
 use crate::text::escape;
@@ -33,12 +33,31 @@ pub(super) fn say_unmatched(select: &Select, readers: &[&Reader]) {
             say(format_args!("--producer {wanted:?} fits no producer{at}: there {}", list(&there)));
         }
     }
-    let targets: BTreeSet<_> = readers.iter().flat_map(|reader| reader.targets()).map(str::to_owned).collect();
+    let callsites = || readers.iter().flat_map(|reader| reader.callsites());
     // Records of a callsite without a target may name theirs in a field.
-    for wanted in select.target.iter().filter(|_| !targets.contains("")) {
+    let may_name_target = |callsite: &CallsiteInfo| {
+        let mut names = callsite.field_names();
+        let is_shared = callsite.file().is_empty() && callsite.has_named_fields();
+        callsite.target().is_empty() && (is_shared || names.any(|name| name == "target"))
+    };
+    for wanted in select.target.iter().filter(|_| !callsites().any(may_name_target)) {
         let filter = Filter::new().target(wanted);
-        if !targets.iter().any(|target| filter.takes_target(target)) {
-            say(format_args!("--target {wanted:?} fits no target{at}: there {}", list(&targets)));
+        if !callsites().any(|callsite| filter.takes_target(callsite.target())) {
+            let there = callsites().map(CallsiteInfo::target).filter(|target| !target.is_empty());
+            let there = there.map(escape::name).collect();
+            say(format_args!("--target {wanted:?} fits no target{at}: there {}", list(&there)));
+        }
+    }
+    let names = || callsites().flat_map(CallsiteInfo::field_names);
+    let is_missing = |name: &str| !names().any(|other| other == name);
+    for wanted in select.field.iter().filter(|wanted| is_missing(&wanted.name) && !wanted.was_asked()) {
+        let name = &wanted.name;
+        if callsites().any(CallsiteInfo::has_named_fields) {
+            // The names of further fields only the records say.
+            say(format_args!("--field {name:?} fits no field{at} of the records that the other options select"));
+        } else {
+            let there = names().map(escape::name).collect();
+            say(format_args!("--field {name:?} fits no field{at}: there {}", list(&there)));
         }
     }
 }
