@@ -5,8 +5,7 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use diolog::{Reader, Verdict};
 use support::os::Library;
@@ -15,35 +14,6 @@ use support::os::Library;
 const STATUS: i32 = 7;
 
 const LIBRARY: &str = "libunloadable.so";
-
-/// Builds the library as this test was built, if it is not there yet.
-fn library() -> Result<PathBuf, String> {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--example", "unloadable"]);
-    command.arg("--message-format=json");
-    // With all features it was built together with this test.
-    if cfg!(all(feature = "cli", feature = "unstable", feature = "max_level_off")) {
-        command.arg("--all-features");
-    } else {
-        for (feature, is_on) in [
-            ("serde", cfg!(feature = "serde")),
-            ("cli", cfg!(feature = "cli")),
-            ("signals", cfg!(feature = "signals")),
-            ("unstable", cfg!(feature = "unstable")),
-        ] {
-            if is_on {
-                command.args(["--features", feature]);
-            }
-        }
-    }
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let output = command.output().map_err(|error| format!("cargo: {error}"))?;
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let path = messages.split('"').find(|word| word.ends_with(LIBRARY)).map(PathBuf::from);
-    path.filter(|_| output.status.success()).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
-}
 
 /// Whether the library's code is in memory.
 fn is_loaded() -> bool {
@@ -79,7 +49,7 @@ fn a_library_that_logs_is_unloaded_and_loaded_again() {
         load_log_and_unload(&library, &role);
         std::process::exit(STATUS);
     }
-    let library = match library() {
+    let library = match support::build::built(LIBRARY, "") {
         Ok(library) => library,
         Err(why) => return support::not_shown("a library that is unloaded: it cannot be built", why),
     };

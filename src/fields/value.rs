@@ -23,7 +23,11 @@ pub trait FieldValue: Value {}
 
 impl<V: Value + ?Sized> FieldValue for V {}
 
-/// [`FieldValue`], with what only the macros may use.
+/// [`FieldValue`], with what only the macros may use. Of a macro's call, the compiler reports this bound.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the value of a field",
+    note = "use `name = %value` for its `Display`, or `name = ?value` for its `Debug`"
+)]
 pub(crate) trait Value {
     /// The field's type in the files.
     const TYPE: FieldType;
@@ -39,6 +43,10 @@ pub(crate) trait Value {
 }
 
 /// A value that is not an `Option`.
+#[diagnostic::on_unimplemented(
+    message = "`Option<{Self}>` cannot be the value of a field",
+    note = "use `name = ?value` for its `Debug`"
+)]
 pub(crate) trait Present: Value {}
 
 /// Types whose kept value is made by a conversion.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod account;
+pub(crate) mod build;
 pub(crate) mod child;
 #[cfg(target_os = "linux")]
 pub(crate) mod control_group;
