@@ -1,7 +1,8 @@
 //! The macros: they turn a call into a static callsite and a list of fields.
 //!
-//! `info!(log, options, template, fields)` goes through three stages of `__event!`: the options are taken off, then the
-//! fields one by one, then `@end` expands to the code. All that is behind the macros is in `event`.
+//! `info!(log, options, template, fields)` goes through four stages of `__event!`: the log is taken off, then the options,
+//! then the fields one by one, then `@end` expands to the code. Each stage ends with arms for what it cannot take. All
+//! that is behind the macros is in `event`.
 
 /// What does not compile.
 #[cfg(doctest)]
@@ -69,40 +70,40 @@ mod refused;
 /// ```
 #[macro_export]
 macro_rules! info {
-    ($log:expr, $($arguments:tt)+) => {
-        $crate::__event!(@options [$log] [$crate::Level::Info] [] [] $($arguments)+)
+    ($($arguments:tt)*) => {
+        $crate::__event!(@log [$crate::Level::Info] $($arguments)*)
     };
 }
 
 /// Logs a record of level [`Error`](crate::Level::Error). See [`info!`](crate::info!).
 #[macro_export]
 macro_rules! error {
-    ($log:expr, $($arguments:tt)+) => {
-        $crate::__event!(@options [$log] [$crate::Level::Error] [] [] $($arguments)+)
+    ($($arguments:tt)*) => {
+        $crate::__event!(@log [$crate::Level::Error] $($arguments)*)
     };
 }
 
 /// Logs a record of level [`Warn`](crate::Level::Warn). See [`info!`](crate::info!).
 #[macro_export]
 macro_rules! warn {
-    ($log:expr, $($arguments:tt)+) => {
-        $crate::__event!(@options [$log] [$crate::Level::Warn] [] [] $($arguments)+)
+    ($($arguments:tt)*) => {
+        $crate::__event!(@log [$crate::Level::Warn] $($arguments)*)
     };
 }
 
 /// Logs a record of level [`Debug`](crate::Level::Debug). See [`info!`](crate::info!).
 #[macro_export]
 macro_rules! debug {
-    ($log:expr, $($arguments:tt)+) => {
-        $crate::__event!(@options [$log] [$crate::Level::Debug] [] [] $($arguments)+)
+    ($($arguments:tt)*) => {
+        $crate::__event!(@log [$crate::Level::Debug] $($arguments)*)
     };
 }
 
 /// Logs a record of level [`Trace`](crate::Level::Trace). See [`info!`](crate::info!).
 #[macro_export]
 macro_rules! trace {
-    ($log:expr, $($arguments:tt)+) => {
-        $crate::__event!(@options [$log] [$crate::Level::Trace] [] [] $($arguments)+)
+    ($($arguments:tt)*) => {
+        $crate::__event!(@log [$crate::Level::Trace] $($arguments)*)
     };
 }
 
@@ -120,8 +121,8 @@ macro_rules! trace {
 /// ```
 #[macro_export]
 macro_rules! event {
-    ($log:expr, $level:expr, $($arguments:tt)+) => {
-        $crate::__event!(@options [$log] [run time $level] [] [] $($arguments)+)
+    ($($arguments:tt)*) => {
+        $crate::__event!(@log [run time] $($arguments)*)
     };
 }
 
@@ -129,12 +130,38 @@ macro_rules! event {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __event {
+    // The log: [level] log, rest
+    (@log $level:tt $text:literal $($rest:tt)*) => {
+        $crate::__event!(@no_log)
+    };
+    (@log [run time] $log:expr, $level:expr, $($rest:tt)+) => {
+        $crate::__event!(@options [$log] [run time $level] [] [] $($rest)+)
+    };
+    (@log [run time] $($rest:tt)*) => {
+        ::core::compile_error!("`event!` takes a producer or a logger, then a level, then a template or a field")
+    };
+    (@log $level:tt $log:expr, $($rest:tt)+) => {
+        $crate::__event!(@options [$log] $level [] [] $($rest)+)
+    };
+    (@log $level:tt $($rest:tt)*) => {
+        $crate::__event!(@no_log)
+    };
+    (@no_log) => {
+        ::core::compile_error!("name the producer or the logger first, then options, then a template or a field")
+    };
+
     // Options: [log] [level] [target] [limit] rest
     (@options $log:tt $level:tt [] $limit:tt target: $target:expr, $($rest:tt)*) => {
         $crate::__event!(@options $log $level [$target] $limit $($rest)*)
     };
     (@options $log:tt $level:tt $target:tt [] limit: $records:literal / $unit:ident, $($rest:tt)*) => {
         $crate::__event!(@options $log $level $target [$records $unit] $($rest)*)
+    };
+    (@options $log:tt $level:tt $target:tt $limit:tt target: $($rest:tt)*) => {
+        $crate::__event!(@no_target)
+    };
+    (@options $log:tt $level:tt $target:tt $limit:tt limit: $($rest:tt)*) => {
+        $crate::__event!(@no_limit)
     };
     (@options $log:tt $level:tt $target:tt $limit:tt $template:literal $(, $($fields:tt)*)?) => {
         $crate::__event!(@fields [$log $level $target $limit $template] [] [()] $($($fields)*)?)
@@ -173,11 +200,33 @@ macro_rules! __event {
     (@fields $known:tt $names:tt $values:tt) => {
         $crate::__event!(@end $known $names $values)
     };
+    (@fields $known:tt $names:tt $values:tt target: $($rest:tt)*) => {
+        $crate::__event!(@no_target)
+    };
+    (@fields $known:tt $names:tt $values:tt limit: $($rest:tt)*) => {
+        $crate::__event!(@no_limit)
+    };
+    (@fields $known:tt $names:tt $values:tt $text:literal $($rest:tt)*) => {
+        ::core::compile_error!(::core::concat!(
+            "a literal among the fields: `", ::core::stringify!($text),
+            "`; the template comes before the fields, and a value has a name: `name = value`"
+        ))
+    };
     (@fields $known:tt $names:tt $values:tt $($rest:tt)+) => {
         ::core::compile_error!(::core::concat!(
             "no field: `", ::core::stringify!($($rest)+),
             "`; write `name`, `%name`, `?name`, `name = value`, `name = %value` or `name = ?value`"
         ))
+    };
+
+    (@no_target) => {
+        ::core::compile_error!("options stand before the template, each once and with a comma: `target: \"net\",`")
+    };
+    (@no_limit) => {
+        ::core::compile_error!(
+            "options stand before the template, each once and with a comma; a limit is a literal number and a time, \
+             `s`, `min` or `h`: `limit: 10/s,`"
+        )
     };
 
     (@end [[$log:expr] [run time $level:expr] $target:tt $limit:tt $template:literal] $names:tt [$values:expr]) => {{

@@ -16,6 +16,23 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("diolog::info!(p, v = vec![1_u32])", &["`Vec<u32>` cannot be the value of a field", "`name = ?value`"]),
     ("diolog::info!(p, v = Some(Some(1)))", &["cannot be the value of a field", "`name = ?value`"]),
     ("fn of<V: diolog::FieldValue>(_: V) {} of(std::time::Duration::ZERO)", &["`Duration` cannot be the value"]),
+    // The template after the fields.
+    ("diolog::info!(p, id, \"text\")", &["a literal among the fields: `\"text\"`", "the template comes before"]),
+    ("diolog::info!(p, \"{id}\", id, 3)", &["a literal among the fields: `3`", "`name = value`"]),
+    // Options after the template, twice, or incomplete.
+    ("diolog::info!(p, \"text\", target: \"x\")", &["options stand before the template"]),
+    ("diolog::info!(p, \"text\", id, limit: 10/s)", &["options stand before the template", "`limit: 10/s,`"]),
+    ("diolog::info!(p, target: \"x\", target: \"y\", \"text\")", &["each once"]),
+    ("diolog::info!(p, target: \"x\")", &["with a comma"]),
+    ("diolog::info!(p, limit: 10, \"text\")", &["a literal number and a time", "`limit: 10/s,`"]),
+    ("diolog::info!(p, limit: id/s, \"text\")", &["a literal number and a time", "`limit: 10/s,`"]),
+    // No log.
+    ("diolog::info!(\"text\")", &["name the producer or the logger first"]),
+    ("diolog::warn!(\"text {id}\", id)", &["name the producer or the logger first"]),
+    ("diolog::error!(target: \"x\", \"text\")", &["name the producer or the logger first"]),
+    ("diolog::debug!(p)", &["then a template or a field"]),
+    ("diolog::event!(p, \"text\")", &["a producer or a logger, then a level"]),
+    ("diolog::event!(\"text\")", &["name the producer or the logger first"]),
 ];
 
 /// What the compiler reports on a program with this call; empty if it compiles.
