@@ -236,7 +236,7 @@ fn long_texts_are_cut_and_flagged_and_leave_room_for_fields() {
     let key = "k".repeat(300);
     bridged.log(format_args!("{long}"), &[("id", 7)]);
     bridged.log(format_args!("{long}"), &[("", 0_u64); 0]);
-    bridged.log(format_args!("short"), &[("long", &*long), ("next", "left out")]);
+    bridged.log(format_args!("short"), &[("long", &*long), ("next", "there")]);
     bridged.log(format_args!("short"), &[(&*key, 1)]);
     bridged.log(format_args!("whole"), &[("id", 7)]);
     let records = bridged.close();
@@ -246,9 +246,38 @@ fn long_texts_are_cut_and_flagged_and_leave_room_for_fields() {
     assert_eq!(records[0].field("id"), Some("Signed(7)"));
     assert!((3900..=4110).contains(&message_bytes(&records[1])), "{}", message_bytes(&records[1]));
     let value = records[2].field("long").expect("cut");
-    assert!((3000..=4110).contains(&value.len()) && records[2].field("next").is_none(), "{}", value.len());
+    assert!((3900..=4110).contains(&value.len()), "{}", value.len());
+    assert_eq!(records[2].field("next"), Some("Str(\"there\")"));
     assert_eq!(records[3].fields[1], ("k".repeat(255), "Signed(1)".to_owned()));
     assert_eq!(records[4].text, "whole id=7");
+}
+
+#[test]
+fn a_long_value_costs_no_field_after_it() {
+    let bridged = bridged(|config| config.message_bytes_max(32 << 10));
+    let long = "x".repeat(40_000);
+    let shown = format_args!("{long}");
+    let numbers: Vec<_> = (0..40).map(|number| format!("number {number}")).collect();
+    let mut values = vec![("long", long.to_value()), ("shown", Value::from_display(&shown)), ("none", Value::null())];
+    values.extend(numbers.iter().map(|name| (name.as_str(), u128::MAX.to_value())));
+    values.extend([("again", long.to_value()), ("short", "whole".to_value()), ("id", 7.to_value())]);
+    bridged.log(format_args!("text"), &values.as_slice());
+    bridged.log(format_args!("{long}"), &values.as_slice());
+    let records = bridged.close();
+    for record in &records {
+        assert!(record.truncated);
+        let names: Vec<_> = record.fields.iter().map(|(name, _)| name.as_str()).collect();
+        let expected: Vec<_> = ["message"].into_iter().chain(values.iter().map(|(name, _)| *name)).collect();
+        assert_eq!(names, expected);
+        assert_eq!((record.field("short"), record.field("id")), (Some("Str(\"whole\")"), Some("Signed(7)")));
+        let whole = format!("Unsigned128({})", u128::MAX);
+        assert!(numbers.iter().all(|name| record.field(name) == Some(&whole)));
+        for text in ["long", "shown", "again"] {
+            let bytes = record.field(text).expect("cut").len();
+            assert!((900..30_000).contains(&bytes), "{text}: {bytes}");
+        }
+    }
+    assert_eq!(records[0].field("message"), Some("Text(\"text\")"));
 }
 
 #[test]

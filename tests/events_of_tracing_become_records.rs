@@ -320,8 +320,8 @@ fn long_texts_are_cut_and_flagged_and_leave_room_for_fields() {
     bridged.run(|| {
         info!(id = 7, "{long}");
         info!("{long}");
-        info!(long, next = "left out");
-        info_span!("span", long, next = "left out").in_scope(|| info!(id = 7, "text"));
+        info!(long, next = "there");
+        info_span!("span", long, next = "there").in_scope(|| info!(id = 7, "text"));
         info!(id = 7, "whole");
         let deep = (0..600).fold(tracing::Span::none(), |span, _| info_span!(parent: &span, "deep"));
         info!(parent: &deep, id = 7, "text");
@@ -332,11 +332,51 @@ fn long_texts_are_cut_and_flagged_and_leave_room_for_fields() {
     let field_bytes = |record: usize, name: &str| records[record].field(name).expect("the field").len();
     assert!((2000..4096).contains(&field_bytes(0, "message")) && records[0].field("id").is_some());
     assert!((3900..=4110).contains(&field_bytes(1, "message")));
-    assert!((3900..=4110).contains(&field_bytes(2, "long")) && records[2].field("next").is_none());
+    assert!((3900..=4110).contains(&field_bytes(2, "long")));
+    assert_eq!(records[2].field("next"), Some("Str(\"there\")"));
+    assert_eq!(records[3].field("span.next"), Some("Str(\"there\")"));
     assert_eq!((records[3].field("message"), records[3].field("id")), (Some("Text(\"text\")"), Some("Signed(7)")));
     assert_eq!(records[4].text, "whole id=7");
     assert!((900..1100).contains(&field_bytes(5, "spans")));
     assert_eq!((records[5].field("message"), records[5].field("id")), (Some("Text(\"text\")"), Some("Signed(7)")));
+}
+
+#[test]
+fn a_long_value_costs_no_field_after_it_and_none_of_the_spans() {
+    let bridged = bridged(|config| config.message_bytes_max(32 << 10));
+    let long = "x".repeat(40_000);
+    bridged.run(|| {
+        let outer =
+            info_span!("outer", id = 1_u64, long, bytes = long.as_bytes(), seen = true, later = Empty, all = Empty);
+        outer.record("later", 2_u64);
+        outer.record("all", &*long);
+        let _entered = outer.entered();
+        let _inner = info_span!("inner", debug = ?long, id = 3_u64).entered();
+        info!(long, shown = %long, id = 4_u64, ratio = 0.5, "text");
+        info!(id = 4_u64, ratio = 0.5, "{long}");
+        info!(long, id = 4_u64, ratio = 0.5, message = long);
+    });
+    let records = bridged.close();
+    for record in &records {
+        assert!(record.truncated);
+        for (name, value) in [
+            ("spans", "Text(\"outer:inner\")"),
+            ("id", "Unsigned(4)"),
+            ("ratio", "F64(0.5)"),
+            ("inner.id", "Unsigned(3)"),
+            ("outer.id", "Unsigned(1)"),
+            ("outer.seen", "Bool(true)"),
+            ("outer.later", "Unsigned(2)"),
+        ] {
+            assert_eq!(record.field(name), Some(value), "{name}");
+        }
+        for name in ["message", "inner.debug", "outer.long", "outer.bytes", "outer.all"] {
+            let bytes = record.field(name).expect("cut").len();
+            assert!((10..33_000).contains(&bytes), "{name}: {bytes}");
+        }
+    }
+    assert_eq!(records[0].field("message"), Some("Text(\"text\")"));
+    assert!(records[2].field("message").expect("cut").len() > 5000);
 }
 
 #[test]

@@ -44,8 +44,12 @@ use crate::logger::Logger;
 /// Text and fields are formatted on the calling thread, before the append begins, into a buffer that the thread's ring
 /// has. Nothing is allocated, with two exceptions: the first event of a place in the program registers the place, and
 /// the first event of a thread makes its ring. If a formatter logs, its record comes first; if it panics, the event is
-/// not logged. An event longer than the log's [`message_bytes_max`](crate::Config::message_bytes_max) is cut and
-/// flagged. Its text leaves a quarter of that to the fields, if there are any.
+/// not logged.
+///
+/// An event longer than the log's [`message_bytes_max`](crate::Config::message_bytes_max) is cut and flagged. The text
+/// leaves a quarter of that to the key-values, if there are any. A key-value that finds no room takes it from the longest
+/// texts among those before it; their ends are cut. A number is never cut. It is left out only if there is no text to
+/// take room from, and then the record is flagged too.
 ///
 /// A program that makes up targets as it runs may have more than 16,384 places. Further ones share a callsite, and
 /// target, file and line are fields of their records.

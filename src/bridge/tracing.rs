@@ -66,9 +66,12 @@ use crate::logger::Logger;
 /// record. Text and fields of an event are formatted on the calling thread, before the append begins, into a buffer
 /// that the thread's ring has. Nothing is allocated, with two exceptions: the first event of a place in the program
 /// registers the place, and the first event of a thread makes its ring. If a formatter logs, its record comes first; if
-/// it panics, the event is not logged. An event longer than the log's
-/// [`message_bytes_max`](crate::Config::message_bytes_max) is cut and flagged. Its text leaves a quarter of that to the
-/// fields, if there may be any.
+/// it panics, the event is not logged.
+///
+/// An event longer than the log's [`message_bytes_max`](crate::Config::message_bytes_max) is cut and flagged. Its text
+/// leaves a quarter of that to the fields, if there may be any. A field that finds no room takes it from the longest
+/// texts among those before it; their ends are cut. The fields of one span share their 4 KiB in the same way. A number is
+/// never cut. It is left out only if there is no text to take room from, and then the record is flagged too.
 ///
 /// For records of the crate `log`, use [`LogBridge`](crate::LogBridge) (feature `log`). If `tracing_log` turns them
 /// into events instead, their target and place are fields, such as `log.target`.

@@ -3,6 +3,10 @@
 //! A bridge's record has up to three values: the names of the spans around it, its text, and a value of type
 //! [`Fields`](Type::Fields) with all other fields. They are written to the scratch in this order. In the last value
 //! each field is its name (a byte with the length, then the bytes), its type, and its plain value.
+//!
+//! A text takes as much room as it needs, up to all that is left. A field that finds no room after it gets some: the
+//! longest texts before it are shortened: for a number as far as it needs, for a text until it has as much room as they
+//! have. So a long text costs no later field, and it is whole if nothing comes after it.
 
 use std::fmt::{self, Write};
 
@@ -27,6 +31,7 @@ impl<'s, 'b> InlineFields<'s, 'b> {
 
     /// Adds a field with the bytes of its plain value. The name is given in parts.
     pub(crate) fn value(&mut self, name: &[&str], of: FieldType, plain: &[u8]) {
+        self.make_room(head_bytes(name) + plain.len());
         let begin = self.scratch.bytes().len();
         if !(self.head(name, of) && self.scratch.put(plain)) {
             self.leave_out(begin);
@@ -36,16 +41,18 @@ impl<'s, 'b> InlineFields<'s, 'b> {
     /// Adds a field with a formatted text, of type [`Type::Str`], [`Type::Display`] or [`Type::Debug`]. Runs the
     /// formatter.
     pub(crate) fn text(&mut self, name: &[&str], of: Type, text: fmt::Arguments<'_>) {
-        self.long(name, of, |scratch| scratch.format(text).is_cut());
+        self.long(name, of, usize::MAX, |scratch| scratch.format(text).is_cut());
     }
 
     /// Adds a text field without formatting.
     pub(crate) fn str(&mut self, name: &[&str], text: &str) {
-        self.long(name, Type::Str, |scratch| scratch.write_str(text).is_err());
+        self.long(name, Type::Str, text.len(), |scratch| scratch.write_str(text).is_err());
     }
 
-    /// Adds a field whose value begins with its length. `write` writes the value, and returns whether it was cut.
-    fn long(&mut self, name: &[&str], of: Type, write: impl FnOnce(&mut Scratch<'b>) -> bool) {
+    /// Adds a field whose value begins with its length and has `bytes_max` at most. `write` writes the value, and returns
+    /// whether it was cut.
+    fn long(&mut self, name: &[&str], of: Type, bytes_max: usize, write: impl FnOnce(&mut Scratch<'b>) -> bool) {
+        self.make_room_for_text(head_bytes(name) + LENGTH_BYTES, bytes_max);
         let begin = self.scratch.bytes().len();
         if !(self.head(name, FieldType::new(of)) && self.scratch.put(&[0; LENGTH_BYTES])) {
             return self.leave_out(begin);
@@ -55,6 +62,37 @@ impl<'s, 'b> InlineFields<'s, 'b> {
         self.cut |= cut;
         let length = self.scratch.bytes().len() - value;
         self.scratch.bytes_mut()[value - LENGTH_BYTES..value].copy_from_slice(&length_word(length, cut));
+    }
+
+    /// Shortens texts of the fields before, until `bytes` are left or no text is.
+    fn make_room(&mut self, bytes: usize) {
+        while self.shorten(|longest, left| longest.min(bytes.saturating_sub(left))) {}
+    }
+
+    /// Shortens texts of the fields before for a text of `bytes_max`, until it has a quarter of the record's room, or as
+    /// much as the longest of them. There must be room for the `head_bytes` before it.
+    fn make_room_for_text(&mut self, head_bytes: usize, bytes_max: usize) {
+        self.make_room(head_bytes);
+        let quarter = (self.scratch.bytes().len() + self.scratch.left()) / 4;
+        let bytes = bytes_max.min(quarter);
+        while self.shorten(|longest, left| {
+            let left = left.saturating_sub(head_bytes);
+            longest.saturating_sub(left).div_ceil(2).min(bytes.saturating_sub(left))
+        }) {}
+    }
+
+    /// Shortens the longest text by what `by` returns for its length and for the room that is left, or by a little more.
+    /// Returns whether this was more than nothing.
+    fn shorten(&mut self, by: impl Fn(usize, usize) -> usize) -> bool {
+        let left = self.scratch.left();
+        // Nothing has to be looked for as long as there is room, even if a text were as long as the record.
+        if by(usize::MAX, left) == 0 {
+            return false;
+        }
+        let removed = shorten_longest(&mut self.scratch.bytes_mut()[self.begin..], |longest| by(longest, left));
+        self.scratch.truncate(self.scratch.bytes().len() - removed);
+        self.cut |= removed > 0;
+        removed > 0
     }
 
     /// Writes a field's name and type. Returns whether they fit.
@@ -98,18 +136,37 @@ impl InlineFields<'_, '_> {
 
     /// Adds bytes.
     pub(crate) fn bytes(&mut self, name: &[&str], bytes: &[u8]) {
-        self.long(name, Type::Bytes, |scratch| {
+        self.long(name, Type::Bytes, bytes.len(), |scratch| {
             let fits = &bytes[..bytes.len().min(scratch.left())];
             scratch.put(fits);
             fits.len() < bytes.len()
         });
     }
 
-    /// Adds fields that are encoded already, as many as fit.
+    /// Adds fields that are encoded already.
     pub(crate) fn copy(&mut self, content: &[u8], cut: bool) {
-        let fits = whole_fields(content, self.scratch.left());
-        self.scratch.put(&content[..fits]);
-        self.cut |= cut || fits < content.len();
+        self.cut |= cut;
+        for field in fields_in(content) {
+            match field.split_at(text_at(field)) {
+                (_, []) => self.make_room(field.len()),
+                (head, text) => self.make_room_for_text(head.len(), text.len()),
+            }
+            if !self.scratch.put(field) {
+                self.copy_cut(field);
+            }
+        }
+    }
+
+    /// Adds as much of a field as fits, if its value is a text.
+    fn copy_cut(&mut self, field: &[u8]) {
+        self.cut = true;
+        let (head, text) = field.split_at(text_at(field));
+        if !text.is_empty() && self.scratch.put(head) {
+            let end = self.scratch.bytes().len();
+            let kept = cut_bytes(text, self.scratch.left());
+            self.scratch.bytes_mut()[end - LENGTH_BYTES..].copy_from_slice(&length_word(kept, true));
+            self.scratch.put(&text[..kept]);
+        }
     }
 }
 
@@ -141,6 +198,7 @@ impl<'s, 'b> Inline<'s, 'b> {
     /// Sets the text, once. Fields may already have been added. With `are_fields`, a quarter of the room is kept for
     /// fields.
     pub(crate) fn message(&mut self, are_fields: bool, text: fmt::Arguments<'_>) {
+        self.fields.make_room_for_text(0, usize::MAX);
         let InlineFields { scratch, begin, .. } = &mut self.fields;
         let room = scratch.left() - if are_fields { scratch.left() / 4 } else { 0 };
         let mut message = scratch.format_within(room, text);
@@ -222,6 +280,45 @@ impl Kept for KeptInline {
     }
 }
 
+/// How many bytes a field has before its value. The name is given in parts.
+fn head_bytes(name: &[&str]) -> usize {
+    2 + name.iter().map(|part| part.len()).sum::<usize>().min(FIELD_NAME_BYTES_MAX)
+}
+
+/// Shortens the longest text in `content` by what `by` returns for its length, or by a little more, and flags it. Returns
+/// by how much: `content` has that many bytes less, and the same number at its end means nothing.
+fn shorten_longest(content: &mut [u8], by: impl FnOnce(usize) -> usize) -> usize {
+    let mut at = 0;
+    let mut longest = at..at;
+    for field in fields_in(content) {
+        let text = at + text_at(field)..at + field.len();
+        if text.len() > longest.len() {
+            longest = text;
+        }
+        at += field.len();
+    }
+    let kept = cut_bytes(&content[longest.clone()], longest.len() - by(longest.len()));
+    if kept < longest.len() {
+        content[longest.start - LENGTH_BYTES..longest.start].copy_from_slice(&length_word(kept, true));
+        content.copy_within(longest.end.., longest.start + kept);
+    }
+    longest.len() - kept
+}
+
+/// How many bytes of a text fit into `bytes_max`. Bytes that are not text may be cut anywhere.
+fn cut_bytes(text: &[u8], bytes_max: usize) -> usize {
+    std::str::from_utf8(text).map_or(bytes_max.min(text.len()), |text| cut_at(text, bytes_max).len())
+}
+
+/// Where in a field its text or its bytes begin; the field's end if its value is of another type.
+fn text_at(field: &[u8]) -> usize {
+    let of = 1 + field.first().map_or(0, |length| usize::from(*length));
+    let is_text = field.get(of).and_then(|code| FieldType::from_code(*code).ok()).is_some_and(|of| {
+        [Type::Str, Type::Display, Type::Debug, Type::Bytes].iter().any(|text| of == FieldType::new(*text))
+    });
+    if is_text { of + 1 + LENGTH_BYTES } else { field.len() }
+}
+
 /// How many bytes at the beginning of `content` are whole fields that fit into `bytes_max`.
 fn whole_fields(content: &[u8], bytes_max: usize) -> usize {
     if content.len() <= bytes_max {
@@ -277,11 +374,9 @@ pub(crate) fn merge_fields(kept: &mut Vec<u8>, new: &[u8], bytes_max: usize) -> 
                 at += bytes;
             }
         }
-        if kept.len() + field.len() <= bytes_max {
-            kept.extend_from_slice(field);
-        } else {
-            fits = false;
-        }
+        let mut merged = InlineFields { scratch: &mut Scratch::growing(kept, bytes_max), begin: 0, cut: false };
+        merged.copy(field, false);
+        fits &= !merged.cut;
     }
     fits
 }
