@@ -75,13 +75,17 @@ impl Producer {
     /// [`message_bytes_max`](Producer::message_bytes_max). The producer of a logger without a log uses this buffer too.
     ///
     /// # Errors
-    /// - [`Outcome::Dropped`], which is counted, if there is no room, or if `bytes` is more than
-    ///   [`message_bytes_max`](Producer::message_bytes_max): a claim is never cut. With
-    ///   [`Overflow::Block`](crate::Overflow::Block) it waits for room.
+    /// - [`Outcome::Dropped`], which is counted, if there is no room. With [`Overflow::Block`](crate::Overflow::Block)
+    ///   it waits for room.
+    /// - [`Outcome::TooLong`], which is not counted, if `bytes` is more than
+    ///   [`message_bytes_max`](Producer::message_bytes_max): a claim is never cut.
     /// - [`Outcome::Filtered`], [`Outcome::Closed`] and [`Outcome::Forked`], as for [`log`](Producer::log).
     pub fn claim(&mut self, level: Level, bytes: usize) -> Result<Claim<'_>, Outcome> {
         if !self.is_enabled(level) {
             return Err(self.refuse());
+        }
+        if bytes > self.message_bytes_max() {
+            return Err(Outcome::TooLong);
         }
         let room = match self.place_for(level, bytes)? {
             Place::Ring => {
@@ -108,17 +112,13 @@ impl Producer {
     /// Finds where there is room, and waits for it if the policy says so. This is an append, which has ended when it
     /// returns.
     fn place_for(&self, level: Level, bytes: usize) -> Result<Place, Outcome> {
-        let is_too_long = bytes > self.message_bytes_max();
         if self.shared().recorder_of(level, &Message::new(&[])).is_some() {
             // The commit appends to the recorder, which has no room to lend.
-            return if is_too_long { Err(Outcome::Filtered) } else { Ok(Place::Buffer) };
+            return Ok(Place::Buffer);
         }
-        let Some(end) = self.end() else { return if is_too_long { Err(Outcome::Dropped) } else { Ok(Place::Buffer) } };
+        let Some(end) = self.end() else { return Ok(Place::Buffer) };
         let entered = self.shared().gate.enter(end.control().append_flag(), level as u8);
         let _entered = entered.map_err(|refusal| refuse(self.shared(), refusal))?;
-        if is_too_long {
-            return Err(drop_newest(end, DropCause::Full));
-        }
         if end.make_room(bytes, false).is_ok() {
             return Ok(Place::Ring);
         }

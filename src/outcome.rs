@@ -13,6 +13,7 @@ use std::fmt;
 /// | `Hidden` | was one too many for the [limit](macro@crate::info#a-limit) of its callsite: [`Stats::hidden`](crate::Stats::hidden) counts it | no | no |
 /// | `Dropped` | found no room | yes: the files and the stats count it, by cause | yes |
 /// | `Closed`, `Forked`, `Reentrant`, `NoRing` | was refused | no: [`Stats::refused_by`](crate::Stats::refused_by) counts it | yes |
+/// | `TooLong` | is none: a [claim](crate::Producer::claim) of more than `message_bytes_max` is the caller's error | no: nothing counts it | yes |
 /// | `NoLog` | was refused: its [event's log](crate::EventLogs) could not be opened | no: [`EventStats::refused_without_log`](crate::EventStats::refused_without_log) counts it | yes |
 ///
 /// `Written` and `Truncated` mean that the record is *accepted*: it is written to a ring, and not to the disk yet.
@@ -69,6 +70,10 @@ pub enum Outcome {
     /// The thread has no ring, and the system refuses the memory for the ring that such threads share. Refused and
     /// counted like `Closed`.
     NoRing,
+    /// A [claim](crate::Producer::claim) of more bytes than
+    /// [`message_bytes_max`](crate::Producer::message_bytes_max): the ring may be empty, and the record would still not
+    /// fit. It takes no sequence number, and no figure counts it.
+    TooLong,
     /// The log of the event is not open, and could not be opened: [`EventLogs::open`](crate::EventLogs::open) returns
     /// the reason. Refused: no sequence number; counted in
     /// [`EventStats::refused_without_log`](crate::EventStats::refused_without_log).
@@ -106,6 +111,7 @@ impl fmt::Display for Outcome {
             Outcome::Forked => "refused: the logger belongs to the parent process",
             Outcome::Reentrant => "refused: logged by a signal handler within an append",
             Outcome::NoRing => "refused: no ring for this thread",
+            Outcome::TooLong => "refused: a claim of more than message_bytes_max",
             Outcome::NoLog => "refused: the event's log could not be opened",
         })
     }

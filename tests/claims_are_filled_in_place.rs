@@ -126,15 +126,19 @@ fn a_level_that_is_not_admitted_is_refused_at_the_claim_and_at_the_commit() {
 }
 
 #[test]
-fn a_claim_that_is_too_long_is_dropped_and_counted() {
-    let mut rig = Rig::new(|config| config);
+fn a_claim_that_is_too_long_is_an_error_of_the_caller_and_no_loss_of_the_log() {
+    let mut rig = Rig::new(|config| config.flight_recorder(64 << 10));
     let longest = rig.producer.message_bytes_max();
     assert!(rig.producer.claim(Level::Info, longest).is_ok());
-    assert_eq!(rig.producer.claim(Level::Info, longest + 1).map(|_| ()), Err(Outcome::Dropped));
-    assert_eq!(rig.producer.claim(Level::Info, usize::MAX).map(|_| ()), Err(Outcome::Dropped));
-    assert_eq!((rig.logger.stats().attempted, rig.logger.stats().dropped), (2, 2));
+    assert_eq!(rig.producer.claim(Level::Info, longest + 1).map(|_| ()), Err(Outcome::TooLong));
+    assert_eq!(rig.producer.claim(Level::Info, usize::MAX).map(|_| ()), Err(Outcome::TooLong));
+    assert_eq!(rig.producer.claim(Level::Trace, longest + 1).map(|_| ()), Err(Outcome::TooLong), "for the recorder");
+    let stats = rig.logger.stats();
+    assert_eq!((stats.attempted, stats.dropped, stats.refused), (0, 0, 0));
+    assert_eq!(Outcome::TooLong.to_string(), "refused: a claim of more than message_bytes_max");
+    assert!(Outcome::TooLong.is_lost());
     assert_eq!(rig.compose(b"next"), Outcome::Written);
-    assert_eq!(rig.records(), [(2, b"next".to_vec())]);
+    assert_eq!(rig.records(), [(0, b"next".to_vec())]);
 }
 
 #[test]
@@ -240,7 +244,7 @@ fn a_logger_without_a_log_has_claims_too() -> Result<(), Error> {
     assert_eq!(claim[..], [0; 6]);
     claim.copy_from_slice(b"memory");
     assert_eq!((claim.commit(), log.messages()), (Outcome::Written, vec!["memory".to_owned()]));
-    assert_eq!(producer.claim(Level::Info, 1 << 20).map(|_| ()), Err(Outcome::Dropped));
+    assert_eq!(producer.claim(Level::Info, 1 << 20).map(|_| ()), Err(Outcome::TooLong));
     logger.close()?;
     assert_eq!(producer.claim(Level::Info, 1).map(|_| ()), Err(Outcome::Closed));
     let mut nowhere = Logger::disabled().producer()?;
