@@ -307,6 +307,7 @@ impl Shared {
             overwritten: totals.overwritten,
             refused: refused_by.total(),
             refused_by,
+            hidden: self.hidden.load(Relaxed),
         };
         CloseSummary { report, unconfirmed, reason }
     }

@@ -1,5 +1,7 @@
 //! `limit:` in a macro: so many records of a place in a period, and no more, however many threads log there.
 
+mod support;
+
 use diolog::{Level, Logger, Outcome, Value};
 
 #[test]
@@ -50,6 +52,28 @@ fn the_record_after_hidden_ones_is_preceded_by_their_number() {
     assert_eq!(report.field("hidden"), Some(Value::Unsigned(hidden)));
     assert_eq!(report.level(), Level::Info);
     assert_eq!(logger.stats().hidden, hidden);
+}
+
+#[test]
+fn what_a_place_that_fell_silent_has_hidden_is_in_the_report_of_close_and_in_the_files() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    for hidden in [27, 0] {
+        let logger = Logger::open(support::config(&path)).expect("a log");
+        for attempt in 0..3 + hidden {
+            if hidden > 0 {
+                diolog::info!(logger, limit: 3/h, "no connection", attempt);
+            } else {
+                diolog::info!(logger, "no connection", attempt);
+            }
+        }
+        let report = logger.close().expect("a clean end");
+        assert_eq!((report.hidden, report.durable, report.lost()), (hidden, 3, 0));
+        let clause = if hidden > 0 { "; 27 hidden by limits" } else { "" };
+        assert_eq!(report.to_string(), format!("3 records durable{clause}"));
+    }
+    let runs = diolog::verify(&path).expect("a log").report.runs;
+    assert_eq!(runs.iter().map(|run| run.hidden).collect::<Vec<_>>(), [27, 0]);
 }
 
 #[test]

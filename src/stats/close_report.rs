@@ -43,6 +43,9 @@ pub struct CloseReport {
     pub refused: u64,
     /// The same by cause.
     pub refused_by: RefusedBy,
+    /// Records that their callsite's [limit](macro@crate::info#a-limit) has hidden: no attempts, and no losses. A record
+    /// in the log says how many only if the callsite logged again.
+    pub hidden: u64,
 }
 
 impl CloseReport {
@@ -53,7 +56,7 @@ impl CloseReport {
 
     /// Adds what became of the records of another log.
     pub(crate) fn add(&mut self, other: &CloseReport) {
-        let CloseReport { accepted, durable, dropped, dropped_by, overwritten, refused, refused_by } = *other;
+        let CloseReport { accepted, durable, dropped, dropped_by, overwritten, refused, refused_by, hidden } = *other;
         self.accepted += accepted;
         self.durable += durable;
         self.dropped += dropped;
@@ -61,6 +64,7 @@ impl CloseReport {
         self.overwritten += overwritten;
         self.refused += refused;
         self.refused_by.add(refused_by);
+        self.hidden += hidden;
     }
 }
 
@@ -68,7 +72,11 @@ impl fmt::Display for CloseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let records = if self.durable == 1 { "record" } else { "records" };
         write!(f, "{} {records} durable", Grouped(self.durable))?;
-        write_losses(f, "; ", self.dropped_by, self.overwritten, self.refused_by)
+        write_losses(f, "; ", self.dropped_by, self.overwritten, self.refused_by)?;
+        if self.hidden > 0 {
+            write!(f, "; {} hidden by limits", Grouped(self.hidden))?;
+        }
+        Ok(())
     }
 }
 
@@ -92,5 +100,7 @@ mod tests {
              2 refused (closed)"
         );
         assert_eq!(report.lost(), 1_019);
+        report = CloseReport { durable: 3, hidden: 1_027, ..CloseReport::default() };
+        assert_eq!((report.to_string().as_str(), report.lost()), ("3 records durable; 1,027 hidden by limits", 0));
     }
 }

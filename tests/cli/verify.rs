@@ -31,6 +31,21 @@ fn a_closed_log_is_clean_and_the_equation_is_printed() {
 }
 
 #[test]
+fn records_that_a_limit_has_hidden_are_shown_and_are_no_losses() {
+    let place = Place::new();
+    let logger = diolog::Logger::open(diolog::Config::new(place.log())).expect("a log");
+    for attempt in 0..1_030 {
+        diolog::info!(logger, limit: 3/h, "no connection", attempt);
+    }
+    logger.close().expect("a clean end");
+    let output = run(["verify", place.log().to_str().expect("UTF-8")], b"");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("\n  hidden: 1,027 records by limits of callsites\n"), "{text}");
+    assert_eq!(json("verify", &place).1["runs"][0]["hidden"], 1_027);
+}
+
+#[test]
 fn a_killed_run_is_unconfirmed_and_its_written_records_are_there() {
     let place = Place::with_killed_log(b"one\ntwo\n");
     let log = place.log();

@@ -231,6 +231,9 @@ impl Account {
             report.refused_reentrant = refusals.reentrant.get();
             report.refused_no_ring = refusals.no_ring.get();
         }
+        if let Some((_, figures)) = &loaded.figures {
+            report.hidden = figures.hidden.get();
+        }
         for status in &loaded.statuses {
             if status.code == StatusCode::Device as u16 {
                 report.device = Some(status.text.clone());

@@ -97,6 +97,9 @@ fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, o
         let refused: Vec<_> = refused.iter().map(|(number, why)| format!("{} {why}", count(*number))).collect();
         let _ = writeln!(out, "  refused: {}", refused.join(", "));
     }
+    if run.hidden > 0 {
+        let _ = writeln!(out, "  hidden: {} by limits of callsites", counted(run.hidden, "record"));
+    }
     for note in &run.notes {
         let _ = writeln!(out, "  noted: {}", escape::name(note));
     }
@@ -289,6 +292,7 @@ fn run_json(run: &RunReport) -> Value {
         "refused_closed": run.refused_closed,
         "refused_reentrant": run.refused_reentrant,
         "refused_no_ring": run.refused_no_ring,
+        "hidden": run.hidden,
         "notes": run.notes,
         "producers": run.producers.iter().map(producer_json).collect::<Vec<_>>(),
         "shards_untracked": run.shards_untracked,
