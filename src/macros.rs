@@ -24,8 +24,8 @@ mod refused;
 /// - the [`Producer`](crate::Producer) or [`Logger`](crate::Logger), by itself or behind a pointer such as an `Arc` or
 ///   a `LazyLock`;
 /// - options: `target: "net"` in place of the module's path, and `limit: 10/s`;
-/// - the template, a string literal: `{name}` stands for a field, with the formats of `std::fmt` after a colon, and
-///   `{{` is a brace. It may be left out;
+/// - the template, a string literal: `{name}` stands for a field, with a [format](#formats) after a colon, and `{{` is a
+///   brace. It may be left out;
 /// - the fields: `name = value`, or `name` for a variable. The value is one of [`FieldValue`](crate::FieldValue), and
 ///   keeps its type. `name = %value` or `%name` takes the text of its `Display`, `name = ?value` or `?name` that of its
 ///   `Debug`. A field without a placeholder is shown after the text.
@@ -34,6 +34,16 @@ mod refused;
 /// not admitted, nothing is evaluated.
 ///
 /// Placeholders without a field, unmatched braces, two fields of one name, and more than 32 fields do not compile.
+///
+/// # Formats
+///
+/// Those of `std::fmt`, as far as they do not take a width or a precision from an argument. What differs:
+///
+/// - a negative integer in hexadecimal, octal or binary has 64 bits, or 128, whatever its type was: `{a:x}` of `-1_i8`
+///   is `ffffffffffffffff`;
+/// - the text of `%` and `?`, and the `None` of an absent value, are padded and cut as any text: `{a:.2}` of `None` is
+///   `No`;
+/// - a radix is ignored for text, `bool` and `char`, and shows bytes in hexadecimal.
 ///
 /// # What it costs
 ///
