@@ -421,7 +421,7 @@ config! {
         ///
         /// With [`Level::Off`] nothing is logged until [`set_level`](crate::Logger::set_level) changes that. A record
         /// that is less severe than the level costs one relaxed load, and does not count as an attempt. If targets have
-        /// thresholds, records of the macros cost two or three loads more.
+        /// thresholds, records of the macros cost three loads more.
         level(level: impl Into<Levels>) -> Levels = Levels::from(Level::Info), got as Levels;
 
         /// Bytes of memory in which each thread keeps its most recent records that [`level`](Config::level) does not
