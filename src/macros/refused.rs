@@ -127,7 +127,8 @@
 /// ```
 ///
 /// ```compile_fail,E0599
-/// diolog::info!("not a log", "text");
+/// let log = "not a log";
+/// diolog::info!(log, "text");
 /// ```
 ///
 /// ```compile_fail,E0015
