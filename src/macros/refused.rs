@@ -131,7 +131,7 @@
 /// diolog::info!(log, "text");
 /// ```
 ///
-/// ```compile_fail,E0015
+/// ```compile_fail,E0435
 /// let (log, _) = diolog::Logger::in_memory();
 /// let target = String::from("not constant");
 /// diolog::info!(log, target: &target.to_uppercase(), "text");
