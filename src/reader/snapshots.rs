@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::format::{SNAPSHOTS_FOLDER, StoredRunId, parse_snapshot_name};
 
-use super::files::{Inspected, LogFiles};
+use super::files::{Inspected, LogFiles, not_a_log};
 
 /// A snapshot of a [flight recorder](crate::Config::flight_recorder).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,12 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
     }
     let mut snapshots = Vec::new();
     for (_, path, inspected) in files.inspect_all(false)? {
-        let Some((unix_ms, reason)) = path.file_name().and_then(parse_snapshot_name) else { continue };
+        let Some((unix_ms, reason)) = path.file_name().and_then(parse_snapshot_name) else {
+            match inspected {
+                Inspected::Unreadable(what) if !files.is_directory => return Err(not_a_log(&path, what)),
+                _ => continue,
+            }
+        };
         let (records, fault) = match inspected {
             Inspected::Segment(segment) | Inspected::Misplaced(segment, _) => {
                 let mut records = 0;

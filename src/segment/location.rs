@@ -17,7 +17,8 @@ use crate::sys::directory::{OpenDirectory, root_id};
 use crate::sys::{Access, FileId};
 
 /// How long a deleted directory may be missing before it is made again. Somebody who replaces it has this much time.
-const MISSING_MAX: Duration = Duration::from_secs(5);
+/// Less than the default of `close_deadline`, so that a log that is closed meanwhile still finds a place.
+const MISSING_MAX: Duration = Duration::from_secs(2);
 
 /// The place of a log's files.
 pub(super) struct Location {

@@ -89,4 +89,6 @@ fn a_log_without_snapshots_has_none_and_a_damaged_one_is_named() {
     assert_eq!(status(&run(["snapshots", log.to_str().expect("UTF-8")], b"")), 0, "an empty folder");
     let nothing = place.join("nothing");
     assert_eq!(status(&run(["snapshots", nothing.to_str().expect("UTF-8")], b"")), 3);
+    fs::write(&nothing, "something else").expect("written");
+    assert_eq!(status(&run(["snapshots", nothing.to_str().expect("UTF-8")], b"")), 3, "a file that is no snapshot");
 }

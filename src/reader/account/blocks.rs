@@ -321,7 +321,13 @@ impl RunBlocks {
         if let Some(Trailing { segment, debris }) = trailing.filter(|trailing| trailing.debris.stale > 0) {
             observed.add(Fact::OtherSegment(debris.stale), self.location(segment, debris.offset));
         }
-        self.testimony.rest().for_each(|(fate, missing)| observed.add_missing(fate, missing));
+        // A logger at work still has what comes after its last block, and writes it.
+        let is_written = in_use && !clean_end;
+        let add_missing = |observed: &mut Observed, fate, missing: Missing<Location>| match fate {
+            Fate::Torn if is_written => observed.add(Fact::Pending(missing.numbers), missing.location),
+            _ => observed.add_missing(fate, missing),
+        };
+        self.testimony.rest().for_each(|(fate, missing)| add_missing(&mut observed, fate, missing));
         for &Trailing { segment, debris } in self.unexplained.iter().chain(&trailing) {
             let fact = match debris.stretches {
                 0 => continue,
@@ -356,7 +362,7 @@ impl RunBlocks {
             && !awaiting
         {
             let missing = Missing { numbers: next..*announced, location: at.clone(), may_have_come: false };
-            observed.add_missing(Fate::Torn, missing);
+            add_missing(&mut observed, Fate::Torn, missing);
         }
         (observed, clean_end)
     }

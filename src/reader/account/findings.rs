@@ -71,6 +71,8 @@ pub(super) enum Fact {
         fate: Fate,
         numbers: Range<u64>,
     },
+    /// These block numbers are missing in a run that a logger is writing.
+    Pending(Range<u64>),
     /// Number of blocks, or of stretches of bytes, at the end of a run that ended without close.
     TornEnd(u64),
     /// The same at the end of a run that a logger is writing: a block that has been written in part.
@@ -178,6 +180,9 @@ impl Fact {
                     }
                     Fate::Torn => (Unconfirmed, format!("{are} torn, at the end of a run that ended without close")),
                 };
+            }
+            Fact::Pending(numbers) => {
+                return (Note, format!("{} not written yet: the log is in use", blocks_are(numbers)));
             }
             Fact::TornEnd(_) => (Unconfirmed, "a torn block at the end of a run that ended without close"),
             Fact::UnfinishedEnd => (Note, "a block that is being written: the log is in use"),

@@ -176,18 +176,18 @@ fn sum<'a>(producers: impl IntoIterator<Item = &'a ProducerReport>, part: fn(&Pr
 /// The equation that must hold, with the run's numbers, and whether it does.
 fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
     let sum = |part: fn(&ProducerReport) -> u64| run.producers.iter().map(part).map(i128::from).sum::<i128>();
-    let left = [("attempted", sum(|row| row.attempted)), (" - retired", sum(|row| row.retired))];
+    let left = [("attempted", sum(|row| row.attempted)), (" - before the oldest segment", sum(|row| row.retired))];
     let right = [
         ("in the files", sum(|row| row.records)),
         (" + dropped", sum(|row| row.dropped)),
         (" + overwritten", sum(|row| row.overwritten)),
         (" + unwritten", sum(|row| row.unwritten)),
         (" + damaged", sum(|row| row.damaged)),
-        (" - losses retired", sum(|row| row.retired_losses)),
+        (" - lost before the oldest segment", sum(|row| row.retired_losses)),
     ];
-    let (equation, is_whole) = equation(&left, &right);
     let broken = run.producers.iter().filter(|producer| !producer.holds).count();
     let open = run.producers.iter().filter(|producer| !producer.ended).count();
+    let (equation, is_whole) = equation(&left, &right, open > 0);
     let no_final_counts = format!("{} left no final count", counted(open as u64, "producer"));
     let verdict = match (broken, open) {
         (0, 0) if is_whole => "holds for each producer".to_owned(),
@@ -204,8 +204,9 @@ fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
 }
 
 /// An equation that is true, and whether it needs no term for what is left over. Each term has its sign before its
-/// name; one that is subtracted is left out if it is zero.
-fn equation(left: &[(&str, i128)], right: &[(&str, i128)]) -> (String, bool) {
+/// name; one that is subtracted is left out if it is zero. `is_open`: there may have been more attempts than the files
+/// tell, such as those that were dropped after a producer's last record.
+fn equation(left: &[(&str, i128)], right: &[(&str, i128)], is_open: bool) -> (String, bool) {
     let sign = |name: &str| if name.starts_with(" -") { -1 } else { 1 };
     let sum = |side: &[(&str, i128)]| side.iter().map(|(name, number)| sign(name) * number).sum::<i128>();
     let side = |side: &[(&str, i128)]| {
@@ -213,12 +214,13 @@ fn equation(left: &[(&str, i128)], right: &[(&str, i128)]) -> (String, bool) {
         shown.map(|(name, number)| format!("{name} {}", units::grouped(*number))).collect::<String>()
     };
     let rest = sum(left) - sum(right);
-    let over = match rest {
-        0 => String::new(),
-        1.. => format!(" + unaccounted {}", units::grouped(rest)),
-        _ => format!(" - too many {}", units::grouped(-rest)),
+    let (more, over) = match rest {
+        0 => (String::new(), String::new()),
+        1.. => (String::new(), format!(" + unaccounted {}", units::grouped(rest))),
+        _ if is_open => (format!(" + later attempts {}", units::grouped(-rest)), String::new()),
+        _ => (String::new(), format!(" - too many {}", units::grouped(-rest))),
     };
-    (format!("{} = {}{over}", side(left), side(right)), rest == 0)
+    (format!("{}{more} = {}{over}", side(left), side(right)), rest == 0)
 }
 
 fn json_text(path: &Path, report: &Report, out: &mut Vec<u8>) {
@@ -325,19 +327,22 @@ fn producer_json(producer: &ProducerReport) -> Value {
 mod tests {
     use super::*;
 
-    fn shown(attempted: i128, records: i128, retired_losses: i128) -> (String, bool) {
-        equation(&[("attempted", attempted)], &[("in the files", records), (" - losses retired", retired_losses)])
+    fn shown(attempted: i128, records: i128, losses: i128) -> (String, bool) {
+        let right = [("in the files", records), (" - lost before", losses)];
+        equation(&[("attempted", attempted)], &right, false)
     }
 
     #[test]
     fn an_equation_is_true_whatever_the_numbers_are() {
         assert_eq!(shown(1_000, 1_000, 0), ("attempted 1,000 = in the files 1,000".into(), true));
-        assert_eq!(shown(9, 10, 1), ("attempted 9 = in the files 10 - losses retired 1".into(), true));
+        assert_eq!(shown(9, 10, 1), ("attempted 9 = in the files 10 - lost before 1".into(), true));
         assert_eq!(
             shown(9_000, 10, 1),
-            ("attempted 9,000 = in the files 10 - losses retired 1 + unaccounted 8,991".into(), false)
+            ("attempted 9,000 = in the files 10 - lost before 1 + unaccounted 8,991".into(), false)
         );
         assert_eq!(shown(9, 10, 0), ("attempted 9 = in the files 10 - too many 1".into(), false));
+        let open = equation(&[("attempted", 9)], &[("in the files", 8), (" + dropped", 3)], true);
+        assert_eq!(open, ("attempted 9 + later attempts 2 = in the files 8 + dropped 3".into(), false));
     }
 
     #[test]
