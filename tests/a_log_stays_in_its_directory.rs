@@ -127,7 +127,8 @@ fn a_deleted_directory_is_made_anew() {
         std::thread::yield_now();
     }
     assert_eq!(logger.stats().state, State::Ok);
-    logger.close().expect("a clean end");
+    let error = logger.close().expect_err("the records are gone");
+    assert!(error.to_string().contains("was deleted while in use"), "{error}");
     let mut records = Reader::open(&path).expect("a log");
     assert_eq!(records.next_record().expect("readable").expect("a record").message(), b"after it was deleted");
 }

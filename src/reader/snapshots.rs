@@ -53,9 +53,8 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
     let path = path.as_ref();
     let mut files = LogFiles::open(path, false)?;
     if files.is_directory {
-        // An error if it is no log.
-        files.inspect_names()?;
-        let Some(snapshots) = of_log(path)? else { return Ok(Vec::new()) };
+        // A log without a segment may have some: a recovery has found nothing else.
+        let Some(snapshots) = of_log(path)? else { return files.inspect_names().map(|()| Vec::new()) };
         files = snapshots;
     }
     let mut snapshots = Vec::new();

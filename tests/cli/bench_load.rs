@@ -167,7 +167,7 @@ fn what_cannot_be_run_is_an_error_that_names_the_value_and_a_remedy() {
         (&["--disk-bytes", "9 GiB"], 64, &["9 GiB", "use at most 8 GiB"]),
         (&["--disk-bytes", "1 MiB"], 64, &["--disk-bytes of 1.0 MiB", "use at least \"8256 KiB\""]),
         (&["--events", "1000", "--disk-bytes", "1 GiB"], 64, &["1,000 logs", "fewer --events"]),
-        (&["--threads", "0"], 64, &["'0'", "1..=4096"]),
+        (&["--threads", "0"], 64, &["'0'", "from 1 to 4096"]),
         (&["--time", "0 s"], 64, &["'0 s'", "at most 1 day"]),
         (&["--overflow", "drop"], 64, &["'drop'", "drop_newest"]),
         (&["--writer-core", "9999"], 64, &["--writer-core is 9999"]),
