@@ -321,7 +321,8 @@ fn a_refused_system_call_is_survived_or_is_an_error() {
                 }
                 let status = os::fork(|| {
                     os::filter_system_calls(os::Who::AllThreads, &[call], os::Fate::Fails(errno), os::Fate::Allowed);
-                    if let Ok(logger) = Logger::open(support::config(root.join("log"))) {
+                    let config = support::config(root.join("log")).close_deadline(Duration::from_millis(200));
+                    if let Ok(logger) = Logger::open(config) {
                         // It may not become durable, but it ends.
                         logger.log(Level::Info, "a record");
                         let _ = logger.close();
