@@ -186,11 +186,11 @@ pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
 /// What was not complete at a close.
 fn incomplete(unconfirmed: u64, dropped: u64) -> String {
     let dropped = if dropped > 0 { format!(" ({} more had been dropped)", Grouped(dropped)) } else { String::new() };
-    match unconfirmed {
-        0 => format!("the log was closed, and not all that was durable is in it{dropped}"),
-        1 => format!("1 record was accepted but not confirmed durable at close{dropped}"),
-        _ => format!("{} were accepted but not confirmed durable at close{dropped}", counted(unconfirmed, "record")),
+    if unconfirmed == 0 {
+        return format!("the log was closed, and not all that was durable is in it{dropped}");
     }
+    let were = if unconfirmed == 1 { "was" } else { "were" };
+    format!("{} {were} accepted but not confirmed durable at close{dropped}", counted(unconfirmed, "record"))
 }
 
 /// The remedy for an error of this kind, if one is known.
