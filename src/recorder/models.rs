@@ -1,5 +1,5 @@
 //! A snapshot of a ring against the producer that overwrites it, in every order, with the death of the process after
-//! each step: `RUSTFLAGS="--cfg loom" cargo test --release --lib loom`.
+//! each step: `RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/cfg/loom cargo test --release --lib loom`.
 //!
 //! The steps are those of `Recorder::write_in`: copy, write the file and name it durably, free the records. What is
 //! left in the ring is what a recovery finds there.

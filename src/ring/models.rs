@@ -1,7 +1,7 @@
 //! The ring's two ends under loom, which tries every interleaving of a few steps and every stale value that the memory
 //! model allows, and reports any two unordered accesses to the same word. The rings hold two records.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --lib loom`
+//! `RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/cfg/loom cargo test --release --lib loom`
 
 use loom::thread;
 
