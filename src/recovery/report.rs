@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::grouped::{Grouped, counted};
-use crate::reader::RunId;
+use crate::reader::{RunId, Verdict};
 
 /// What became of the rings of a run that ended without closing its log.
 ///
@@ -82,6 +82,19 @@ impl Recovery {
     }
 }
 
+impl Recovery {
+    /// What the recovery of this run says of the log: [`Clean`](Verdict::Clean) if all that was accepted is in it,
+    /// [`Lost`](Verdict::Lost) if a part is lost, and [`Unconfirmed`](Verdict::Unconfirmed) if nothing was recovered.
+    pub fn verdict(&self) -> Verdict {
+        match self.outcome {
+            RecoveryOutcome::Damaged => Verdict::Lost,
+            RecoveryOutcome::Complete if self.unwritten > 0 => Verdict::Lost,
+            RecoveryOutcome::Complete => Verdict::Clean,
+            RecoveryOutcome::Gone | RecoveryOutcome::Left | RecoveryOutcome::Forgotten => Verdict::Unconfirmed,
+        }
+    }
+}
+
 impl fmt::Display for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Recovery { run, outcome, reason, records, segment, unwritten, .. } = self;
@@ -115,5 +128,22 @@ impl fmt::Display for Recovery {
             Some(reason) => write!(f, ": {reason}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::StoredRunId;
+
+    #[test]
+    fn records_that_are_lost_decide_the_verdict() {
+        let mut recovery = Recovery::new(RunId::from(StoredRunId([7; 16])), PathBuf::new());
+        assert_eq!(recovery.verdict(), Verdict::Clean);
+        recovery.outcome = RecoveryOutcome::Left;
+        assert_eq!(recovery.verdict(), Verdict::Unconfirmed);
+        recovery.outcome = RecoveryOutcome::Complete;
+        recovery.unwritten = 1;
+        assert_eq!(recovery.verdict(), Verdict::Lost);
     }
 }

@@ -11,13 +11,13 @@ use crate::args::Recover;
 use crate::exit::{Failure, Status};
 use crate::text::escape;
 use crate::text::progress::Progress;
-use crate::text::units::{count, counted};
+use crate::text::units::{counted, grouped};
 
 /// Recovers the log and prints what was done. The exit status says whether anything is missing.
 pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
     let begun = Instant::now();
     let mut progress = Progress::new("recovering", 0);
-    let watch = |done, all| progress.show(|| format!("recovering: {} of {}", count(done), counted(all, "ring")));
+    let watch = |done, all| progress.show(|| format!("recovering: {} of {}", grouped(done), counted(all, "ring")));
     let (log, rings) = (&arguments.directory, arguments.rings.as_deref());
     let runs = if arguments.forget { diolog::forget(log, rings) } else { diolog::recover_watched(log, rings, watch) };
     let runs = runs.map_err(refused)?;
@@ -29,7 +29,8 @@ pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
     drop(progress);
     let text = |out: &mut Vec<u8>| text(arguments, &runs, elapsed, out);
     report::print(arguments.format, false, text, |out| json_text(arguments, &runs, elapsed, out))?;
-    Ok(status(&runs))
+    let verdict = runs.iter().map(Recovery::verdict).max();
+    Ok(verdict.map_or(Status::CLEAN, Status::from))
 }
 
 /// The failure to recover. The rings of a log in use are those of a process that still writes what they hold.
@@ -41,14 +42,6 @@ fn refused(error: diolog::Error) -> Failure {
          it has ended"
     );
     Failure { message, status: Status::Unusable }
-}
-
-fn status(runs: &[Recovery]) -> Status {
-    match runs.iter().map(|run| run.outcome).max_by_key(|outcome| *outcome == RecoveryOutcome::Damaged) {
-        Some(RecoveryOutcome::Damaged) => Status::LOST,
-        _ if runs.iter().any(|run| run.outcome != RecoveryOutcome::Complete) => Status::UNCONFIRMED,
-        _ => Status::CLEAN,
-    }
 }
 
 fn text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec<u8>) {
