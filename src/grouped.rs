@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// A count as "1,234,567".
+/// A number that is not negative as "1,234,567".
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Grouped(pub(crate) u64);
+pub(crate) struct Grouped<N = u64>(pub(crate) N);
 
-impl fmt::Display for Grouped {
+impl<N: fmt::Display> fmt::Display for Grouped<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.to_string();
         for (at, digit) in digits.chars().enumerate() {

@@ -1,8 +1,9 @@
-//! Characters that people do not see, or that change how they see others. `listen` escapes them in lines of text, and
-//! `event_logs` keeps them out of the names of directories.
+//! Characters that people do not see, or that change how they see others. `listen` and the
+//! command line escape them in lines of text, and `event_logs` keeps them out of the names of directories.
 
 /// Whether the character is a control character, a line separator of Unicode, or a mark that changes the direction of
 /// text. Shown as it is, it would break a line, or make it look like another one.
+#[inline]
 pub(crate) fn is_unsafe_to_show(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}')

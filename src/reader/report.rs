@@ -29,7 +29,7 @@ pub struct BlockCounts {
     /// again, into another segment. The reader reads the first intact copy.
     pub duplicates: u64,
     /// Damaged segment headers whose blocks were durable: no record is missing because of them.
-    pub headers_lost: u64,
+    pub damaged_headers: u64,
     /// Blocks that are there and that only a newer diolog can read: another format version, unknown flags, or in a file
     /// with unknown features.
     pub newer: u64,
@@ -40,7 +40,7 @@ pub struct BlockCounts {
 impl BlockCounts {
     /// Adds `other`'s counts. They saturate: a hostile file can claim any number of missing blocks.
     pub(super) fn add(&mut self, other: &BlockCounts) {
-        let BlockCounts { good, torn, holes, lost, stale, duplicates, headers_lost, newer, stray } = *other;
+        let BlockCounts { good, torn, holes, lost, stale, duplicates, damaged_headers, newer, stray } = *other;
         for (sum, more) in [
             (&mut self.good, good),
             (&mut self.torn, torn),
@@ -48,7 +48,7 @@ impl BlockCounts {
             (&mut self.lost, lost),
             (&mut self.stale, stale),
             (&mut self.duplicates, duplicates),
-            (&mut self.headers_lost, headers_lost),
+            (&mut self.damaged_headers, damaged_headers),
             (&mut self.newer, newer),
             (&mut self.stray, stray),
         ] {

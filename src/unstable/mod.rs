@@ -10,6 +10,10 @@ mod layer;
 pub mod measure;
 mod ring;
 
+use std::fmt::Display;
+
+use crate::grouped::Grouped;
+
 pub use crate::buffer::AlignedBuffer;
 pub use crate::clock::ManualClock;
 pub use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
@@ -20,4 +24,20 @@ pub use ring::{RingConsumer, RingProducer, ring};
 /// Ends the line of a record that was cut, for people.
 pub fn cut_mark(line: &[u8]) -> &'static str {
     crate::render::cut_mark(line)
+}
+
+/// A number that is not negative, for people: "1,234,567".
+pub fn grouped(number: impl Display) -> String {
+    Grouped(number).to_string()
+}
+
+/// A count with its noun, for people: "1 record", "2,000 records".
+pub fn counted(count: u64, thing: &str) -> String {
+    crate::grouped::counted(count, thing)
+}
+
+/// Whether the character would break a line, or make it look like another one.
+#[inline]
+pub fn is_unsafe_to_show(letter: char) -> bool {
+    crate::letters::is_unsafe_to_show(letter)
 }

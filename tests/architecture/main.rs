@@ -319,8 +319,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "unstable",
         &[
             "buffer", "callsite", "clock", "config", "crash", "device", "engine", "error", "event", "format", "gate",
-            "level", "logger", "opening", "outcome", "producer", "reader", "recovery", "render", "ring", "stats",
-            "sys",
+            "grouped", "letters", "level", "logger", "opening", "outcome", "producer", "reader", "recovery", "render",
+            "ring", "stats", "sys",
         ],
     ),
 ];

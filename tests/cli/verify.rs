@@ -311,7 +311,7 @@ fn a_damaged_header_is_unconfirmed_and_no_record_is_missing() {
         fs::write(segment, bytes).expect("ours");
         let (status, report) = json("verify", &place);
         assert_eq!((status, &report["verdict"]), (1, &"unconfirmed".into()), "{report}");
-        assert_eq!((&report["records"], &report["blocks"]["headers_lost"]), (&records, &1.into()), "{report}");
+        assert_eq!((&report["records"], &report["blocks"]["damaged_headers"]), (&records, &1.into()), "{report}");
         let log = place.log();
         let output = run(["verify".as_ref(), log.as_os_str()], b"");
         let text = stdout(&output);

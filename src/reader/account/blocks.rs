@@ -342,7 +342,7 @@ impl RunBlocks {
                 Fact::HeaderReplaced
             } else if self.confirmed_below > *first_number {
                 // The header was written before the first block, so it was durable if that was.
-                Fact::HeaderLost { first: (!follows_known).then_some(*first_number) }
+                Fact::HeaderDamaged { first: (!follows_known).then_some(*first_number) }
             } else if self.durable_below() > *first_number {
                 Fact::HeaderRecovered
             } else {

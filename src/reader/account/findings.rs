@@ -86,7 +86,7 @@ pub(super) enum Fact {
     HeaderRecovered,
     HeaderTorn,
     /// `first`: the number of the segment's first block, if blocks before it may be missing.
-    HeaderLost {
+    HeaderDamaged {
         first: Option<u64>,
     },
     /// This version cannot read the block.
@@ -145,7 +145,7 @@ impl Fact {
             Fact::StrayBytes(stretches) => (&mut counts.stray, *stretches),
             Fact::OtherSegment(blocks) => (&mut counts.stale, *blocks),
             Fact::HeaderTorn => (&mut counts.torn, 1),
-            Fact::HeaderLost { .. } => (&mut counts.headers_lost, 1),
+            Fact::HeaderDamaged { .. } => (&mut counts.damaged_headers, 1),
             Fact::NewerBlock(_) => (&mut counts.newer, 1),
             Fact::InNewerFile(numbers) => (&mut counts.newer, numbers.end - numbers.start),
             _ => return,
@@ -197,11 +197,11 @@ impl Fact {
                 (Note, "the segment's header was never confirmed: a recovery has completed the run without it")
             }
             Fact::HeaderTorn => (Unconfirmed, "the segment's header is torn"),
-            Fact::HeaderLost { first: Some(number) } => {
+            Fact::HeaderDamaged { first: Some(number) } => {
                 let what = "the segment's header is damaged: nothing shows whether blocks came before block";
                 return (Unconfirmed, format!("{what} {number}"));
             }
-            Fact::HeaderLost { first: None } => {
+            Fact::HeaderDamaged { first: None } => {
                 (Unconfirmed, "the segment's header is damaged: no record is missing because of that")
             }
             Fact::NewerBlock(newer) => {
@@ -289,19 +289,19 @@ mod tests {
             Fact::StrayBytes(2),
             Fact::OtherSegment(2),
             Fact::HeaderTorn,
-            Fact::HeaderLost { first: None },
-            Fact::HeaderLost { first: Some(3) },
+            Fact::HeaderDamaged { first: None },
+            Fact::HeaderDamaged { first: Some(3) },
             Fact::NewerBlock(Newer::BlockFlags(0x100)),
             Fact::InNewerFile(numbers()),
         ];
         for fact in facts {
             let mut counts = BlockCounts::default();
             fact.count(&mut counts);
-            let BlockCounts { good, torn, holes, lost, stale, duplicates, headers_lost, newer, stray } = counts;
+            let BlockCounts { good, torn, holes, lost, stale, duplicates, damaged_headers, newer, stray } = counts;
             assert_eq!(good + duplicates, 0, "{fact:?}");
             let counted = [
                 (Severity::Note, stray),
-                (Severity::Unconfirmed, torn + holes + stale + headers_lost),
+                (Severity::Unconfirmed, torn + holes + stale + damaged_headers),
                 (Severity::Newer, newer),
                 (Severity::Lost, lost),
             ];

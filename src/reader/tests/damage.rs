@@ -230,7 +230,7 @@ fn a_damaged_segment_header_loses_no_record() {
         let mut run = closed_run();
         run.last().block(0)[byte] ^= 4;
         let report = check(&run, &[], Verdict::Unconfirmed);
-        assert_eq!((report.blocks.headers_lost, report.blocks.lost), (1, 0), "byte {byte}");
+        assert_eq!((report.blocks.damaged_headers, report.blocks.lost), (1, 0), "byte {byte}");
         assert!(!report.runs[0].run.is_known());
     }
 }
@@ -240,7 +240,7 @@ fn a_zeroed_segment_header_is_not_taken_for_a_prepared_file() {
     let mut run = closed_run();
     run.last().block(0).fill(0);
     let report = check(&run, &[], Verdict::Unconfirmed);
-    assert_eq!((report.blocks.headers_lost, report.prepared_files), (1, 0));
+    assert_eq!((report.blocks.damaged_headers, report.prepared_files), (1, 0));
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_bad_segment_header_is_torn_if_no_block_testifies_for_the_segment() {
     run.block(Block::new().record(1, 0, "0"));
     run.last().block(0)[100] ^= 1;
     let report = check(&run, &[1, 2, 3, 4, 5], Verdict::Unconfirmed);
-    assert_eq!((report.blocks.headers_lost, report.blocks.torn), (0, 1));
+    assert_eq!((report.blocks.damaged_headers, report.blocks.torn), (0, 1));
 }
 
 /// Three segments with two blocks each, closed.
@@ -270,7 +270,7 @@ fn a_damaged_header_in_the_middle_of_a_run_does_not_split_it() {
     let mut run = three_segments();
     run.segments[1].block(0)[9] ^= 1;
     let report = check(&run, &[], Verdict::Unconfirmed);
-    assert_eq!((report.runs.len(), report.runs[0].segments, report.blocks.headers_lost), (1, 3, 1));
+    assert_eq!((report.runs.len(), report.runs[0].segments, report.blocks.damaged_headers), (1, 3, 1));
     assert!(report.runs[0].clean_end && report.runs[0].producers[0].holds);
 }
 
@@ -279,7 +279,7 @@ fn a_damaged_header_of_the_last_segment_does_not_split_the_run() {
     let mut run = three_segments();
     run.segments[2].block(0)[9] ^= 1;
     let report = check(&run, &[], Verdict::Unconfirmed);
-    assert_eq!((report.runs.len(), report.runs[0].segments, report.blocks.headers_lost), (1, 3, 1));
+    assert_eq!((report.runs.len(), report.runs[0].segments, report.blocks.damaged_headers), (1, 3, 1));
     assert!(report.runs[0].clean_end && report.runs[0].producers[0].holds);
 }
 

@@ -10,7 +10,7 @@ fn a_block_that_is_gone_with_the_header_before_it_is_lost_if_nothing_can_have_co
     let first = image.offsets[1];
     image.bytes[..first + 100].fill(0xa5);
     let report = check(&run, &[0], Verdict::Lost);
-    assert_eq!((report.blocks.headers_lost, report.blocks.lost), (1, 1));
+    assert_eq!((report.blocks.damaged_headers, report.blocks.lost), (1, 1));
     // In a later file it may have been the first one that is left.
     run.segments.remove(0);
     let image = &mut run.segments[0];

@@ -182,8 +182,8 @@ impl Writer {
         let (messages, report) = read(directory.path());
         let expected = self.messages();
         assert_eq!(messages, expected, "{report:#?}");
-        let (lost, headers_lost) = (report.blocks.lost, report.blocks.headers_lost);
-        assert_eq!((lost, headers_lost), (0, 0), "nothing that was acknowledged is gone: {report:#?}");
+        let (lost, damaged_headers) = (report.blocks.lost, report.blocks.damaged_headers);
+        assert_eq!((lost, damaged_headers), (0, 0), "nothing that was acknowledged is gone: {report:#?}");
         assert!(report.runs.iter().all(|run| run.producers.iter().all(|row| row.holds)), "{report:#?}");
         // Of a segment whose header was refused, it may be unknown to which run it belongs, or whether it is one.
         let is_plain = self.headers_refused.len() <= 1 && !self.headers_refused.contains(&Headless);

@@ -38,8 +38,8 @@ fn check(run: &TestRun, mark: &str) -> (Vec<String>, Report) {
     let verdict = report.verdict();
     assert_eq!(verdict, Verdict::Newer, "{report:#?}");
     assert_eq!((verdict.exit_code(), verdict.to_string().as_str()), (3, "written by a newer diolog"));
-    let BlockCounts { torn, holes, lost, headers_lost, stray, .. } = report.blocks;
-    assert_eq!((torn, holes, lost, headers_lost, stray, report.unreadable), (0, 0, 0, 0, 0, 0), "{report:#?}");
+    let BlockCounts { torn, holes, lost, damaged_headers, stray, .. } = report.blocks;
+    assert_eq!((torn, holes, lost, damaged_headers, stray, report.unreadable), (0, 0, 0, 0, 0, 0), "{report:#?}");
     for producer in report.runs.iter().flat_map(|run| &run.producers) {
         assert!(producer.holds && producer.damaged == 0, "{producer:#?}");
         assert_eq!(producer.missing, producer.dropped, "{producer:#?}");

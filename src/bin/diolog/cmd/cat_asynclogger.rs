@@ -11,7 +11,7 @@ use crate::text::escape;
 use crate::text::line::message_json;
 use crate::text::output::{Output, say};
 use crate::text::spool::{Spool, cannot_keep};
-use crate::text::units::{count, counted};
+use crate::text::units::{counted, grouped};
 
 /// Damaged places that are named for each file.
 const PRINTED_MAX: usize = 5;
@@ -135,13 +135,13 @@ fn findings(path: &Path, report: &Report) -> Vec<String> {
         format!("{path}: {whole}, none damaged; the file ends before its last block does")
     } else {
         let bytes = counted(report.damaged_bytes, "byte");
-        format!("{path}: {whole}, {} damaged; {bytes} not read", count(report.damaged_blocks))
+        format!("{path}: {whole}, {} damaged; {bytes} not read", grouped(report.damaged_blocks))
     });
     said
 }
 
 fn entries(number: u64) -> String {
-    if number == 1 { "1 entry".into() } else { format!("{} entries", count(number)) }
+    if number == 1 { "1 entry".into() } else { format!("{} entries", grouped(number)) }
 }
 
 fn is_foreign(report: &Report) -> bool {

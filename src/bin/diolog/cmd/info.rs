@@ -13,7 +13,7 @@ use crate::exit::{Failure, Status};
 use crate::text::damage::{finding_json, in_use, run_end, with_recovery};
 use crate::text::escape::{self, known};
 use crate::text::table::{Side, Table};
-use crate::text::units::{self, count, counted};
+use crate::text::units::{self, counted, grouped};
 use crate::text::when::When;
 
 /// The end of a run of which one segment was given that has no end.
@@ -139,8 +139,8 @@ fn run_text(number: usize, segments: &[SegmentInfo], ending: String, when: &mut 
             escape::name(&segment.path.file_name().unwrap_or_default().to_string_lossy()),
             units::bytes(segment.file_bytes),
             units::bytes(segment.used_bytes),
-            count(segment.blocks),
-            count(segment.records),
+            grouped(segment.blocks),
+            grouped(segment.records),
             segment.first_unix_ns.map_or_else(|| "-".to_owned(), |unix_ns| when.format(unix_ns)),
         ]);
     }

@@ -11,7 +11,7 @@ use crate::args::Snapshots;
 use crate::exit::{Failure, Status};
 use crate::text::escape;
 use crate::text::table::{Side, Table};
-use crate::text::units::{self, count, counted};
+use crate::text::units::{self, counted, grouped};
 use crate::text::when::When;
 
 /// Prints the snapshots. The exit status says whether one cannot be read.
@@ -56,7 +56,7 @@ fn text(path: &Path, snapshots: &[SnapshotInfo], when: &mut When, out: &mut Vec<
         table.row(vec![
             time(snapshot, when),
             escape::name(&snapshot.reason),
-            count(snapshot.records),
+            grouped(snapshot.records),
             units::bytes(snapshot.bytes),
             name(snapshot),
         ]);

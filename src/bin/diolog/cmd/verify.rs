@@ -13,7 +13,7 @@ use crate::text::damage::{GOES_ON, finding_json, newer_parts, run_end, state, wi
 use crate::text::escape::{self, known};
 use crate::text::progress::{Progress, log_bytes};
 use crate::text::table::{Side, Table};
-use crate::text::units::{self, count, counted};
+use crate::text::units::{self, counted, grouped};
 
 /// Rows of producers that are printed in any case. If a run has more, those of producers without losses are summed up.
 const ROWS_MAX: usize = 20;
@@ -67,7 +67,7 @@ fn text(arguments: &Verify, path: &Path, report: &Report, out: &mut Vec<u8>) {
         let _ = writeln!(out, "  {}", escape::name(&finding.to_string()));
     }
     if report.findings_omitted > 0 {
-        let _ = writeln!(out, "  and {} more", count(report.findings_omitted));
+        let _ = writeln!(out, "  and {} more", grouped(report.findings_omitted));
     }
 }
 
@@ -79,7 +79,7 @@ fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, o
     let _ = writeln!(out);
     let segments = match run.segments {
         1 => format!("segment {}", run.first_segment),
-        _ => format!("{} segments, {} to {}", count(run.segments), run.first_segment, run.last_segment),
+        _ => format!("{} segments, {} to {}", grouped(run.segments), run.first_segment, run.last_segment),
     };
     let _ = writeln!(out, "  {segments}; {end}");
     blocks_text(&run.blocks, out);
@@ -94,7 +94,7 @@ fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, o
     ];
     let refused: Vec<_> = refused.iter().filter(|(number, _)| *number > 0).collect();
     if !refused.is_empty() {
-        let refused: Vec<_> = refused.iter().map(|(number, why)| format!("{} {why}", count(*number))).collect();
+        let refused: Vec<_> = refused.iter().map(|(number, why)| format!("{} {why}", grouped(*number))).collect();
         let _ = writeln!(out, "  refused: {}", refused.join(", "));
     }
     if run.hidden > 0 {
@@ -121,13 +121,13 @@ fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, o
         table.row(vec![
             producer.id.to_string(),
             escape::producer(producer.id, &producer.name),
-            producer.first_sequence.map_or("-".into(), count),
-            producer.last_sequence.map_or("-".into(), count),
-            count(producer.records),
-            count(producer.dropped),
-            count(producer.overwritten),
-            count(producer.unwritten),
-            count(producer.damaged),
+            producer.first_sequence.map_or("-".into(), grouped),
+            producer.last_sequence.map_or("-".into(), grouped),
+            grouped(producer.records),
+            grouped(producer.dropped),
+            grouped(producer.overwritten),
+            grouped(producer.unwritten),
+            grouped(producer.damaged),
             if producer.holds { String::new() } else { "numbers do not add up".into() },
         ]);
     }
@@ -159,12 +159,12 @@ fn blocks_text(blocks: &BlockCounts, out: &mut Vec<u8>) {
         (blocks.lost, "lost"),
         (blocks.stale, "stale"),
         plural(blocks.duplicates, "duplicate skipped", "duplicates skipped"),
-        plural(blocks.headers_lost, "segment header lost", "segment headers lost"),
+        plural(blocks.damaged_headers, "damaged segment header", "damaged segment headers"),
         (blocks.newer, "of a newer diolog"),
         plural(blocks.stray, "stretch of stray bytes", "stretches of stray bytes"),
     ];
     let there: Vec<_> = named.iter().filter(|(number, _)| *number > 0).collect();
-    let there: Vec<_> = there.iter().map(|(number, what)| format!("{} {what}", count(*number))).collect();
+    let there: Vec<_> = there.iter().map(|(number, what)| format!("{} {what}", grouped(*number))).collect();
     let _ = writeln!(out, "  blocks: {}", if there.is_empty() { "none".into() } else { there.join(", ") });
 }
 
@@ -270,7 +270,7 @@ fn blocks_json(blocks: &BlockCounts) -> Value {
         "lost": blocks.lost,
         "stale": blocks.stale,
         "duplicates": blocks.duplicates,
-        "headers_lost": blocks.headers_lost,
+        "damaged_headers": blocks.damaged_headers,
         "newer": blocks.newer,
         "stray": blocks.stray,
     })
@@ -354,9 +354,9 @@ mod tests {
         };
         let mut blocks = BlockCounts::default();
         assert_eq!(shown(blocks), "  blocks: none\n");
-        (blocks.good, blocks.holes, blocks.headers_lost) = (3, 1, 1);
+        (blocks.good, blocks.holes, blocks.damaged_headers) = (3, 1, 1);
         assert_eq!(shown(blocks), "  blocks: 3 good, 1 hole never acknowledged, 1 segment header lost\n");
-        (blocks.holes, blocks.headers_lost, blocks.stray) = (2, 0, 1_000);
+        (blocks.holes, blocks.damaged_headers, blocks.stray) = (2, 0, 1_000);
         assert_eq!(shown(blocks), "  blocks: 3 good, 2 holes never acknowledged, 1,000 stretches of stray bytes\n");
     }
 }

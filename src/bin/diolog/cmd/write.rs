@@ -189,8 +189,8 @@ impl Writing {
     fn report_cut(&mut self, line: &InputLine<'_>) {
         self.tally.cut += 1;
         if self.tally.cut <= CUT_NAMED {
-            let (number, bytes) = (units::count(line.number), units::counted(line.length, "byte"));
-            let (kept, wanted) = (units::count(self.kept_max as u64), line.length);
+            let (number, bytes) = (units::grouped(line.number), units::counted(line.length, "byte"));
+            let (kept, wanted) = (units::grouped(self.kept_max as u64), line.length);
             say(format_args!("line {number} has {bytes} and was cut to {kept}: use --message-bytes-max {wanted}"));
         }
     }
@@ -206,7 +206,7 @@ fn print_losses(tally: &Tally, level: Level) {
         say(format_args!("{lines} not logged: DIOLOG_LEVEL excludes the level {level}"));
     }
     if tally.lost > 0 {
-        let (lines, first) = (units::counted(tally.lost, "line"), units::count(tally.first_lost));
+        let (lines, first) = (units::counted(tally.lost, "line"), units::grouped(tally.first_lost));
         say(format_args!("{lines} not logged, the first is line {first}: {}", tally.why_lost));
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{Failure, Status};
 use crate::text::output::say;
-use crate::text::units::{count, counted};
+use crate::text::units::{counted, grouped};
 
 /// The end of a run that was closed.
 const CLOSED: &str = "closed cleanly";
@@ -34,11 +34,11 @@ pub(crate) fn state(report: &Report) -> String {
     match report.dropped() {
         0 if verdict == Verdict::InUse => parts.push("nothing lost so far".into()),
         0 => {}
-        dropped => parts.push(format!("{} dropped{}", count(dropped), causes(&report.dropped_by(), dropped))),
+        dropped => parts.push(format!("{} dropped{}", grouped(dropped), causes(&report.dropped_by(), dropped))),
     }
     let refused: u64 = report.runs.iter().map(|run| run.refused_no_ring).fold(0, u64::saturating_add);
     if refused > 0 {
-        parts.push(format!("{} refused (no ring)", count(refused)));
+        parts.push(format!("{} refused (no ring)", grouped(refused)));
     }
     parts.join("; ")
 }
@@ -55,7 +55,7 @@ fn why(report: &Report, verdict: Verdict) -> Vec<String> {
     ];
     let unconfirmed = [
         (report.blocks.holes, "block", "missing that the disk never acknowledged"),
-        (report.blocks.headers_lost, "segment header", "damaged"),
+        (report.blocks.damaged_headers, "segment header", "damaged"),
     ];
     let counts = match verdict {
         Verdict::Lost => &of_blocks[..],
@@ -95,9 +95,9 @@ fn causes(dropped_by: &DroppedBy, dropped: u64) -> String {
         _ => {
             let known = causes.iter().map(|(_, number)| *number).fold(0, u64::saturating_add);
             let mut words: Vec<_> =
-                causes.iter().map(|(cause, number)| format!("{} {cause}", count(*number))).collect();
+                causes.iter().map(|(cause, number)| format!("{} {cause}", grouped(*number))).collect();
             if known < dropped {
-                words.push(format!("{} {}", count(dropped - known), LossCause::Unknown));
+                words.push(format!("{} {}", grouped(dropped - known), LossCause::Unknown));
             }
             format!(" ({})", words.join(", "))
         }

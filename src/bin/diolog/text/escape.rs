@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use diolog::unstable::is_unsafe_to_show;
+
 /// Appends `message` to `out` as text: control characters as `\n`, `\t`, `\x1b`, invisible characters that reorder or
 /// break lines as `\u{202e}`, bytes that are not UTF-8 as `\xff`.
 ///
@@ -468,13 +470,6 @@ fn every_word(message: &[u8], refused: impl Fn(u64) -> u64) -> bool {
 
 /// Bytes that are looked at before the search may end.
 const PLAIN_BYTES: usize = 256;
-
-/// Whether it is a control character, a line separator of Unicode, or a mark that changes the direction of the text.
-fn is_unsafe_to_show(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}')
-        || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 fn formatted(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
     // Writing to memory does not fail.

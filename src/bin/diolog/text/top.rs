@@ -86,9 +86,9 @@ pub(crate) fn lines(seen: &Seen<'_>, producers: usize, out: &mut Vec<u8>) {
     let mut line = |name: &str, value: String| drop(writeln!(out, "  {name:<9}{value}"));
     let lost = match figures.lost() {
         0 => "none lost".to_owned(),
-        lost => format!("{}{} lost{}", seen.now(&seen.rate(Figures::lost)), units::count(lost), causes(figures)),
+        lost => format!("{}{} lost{}", seen.now(&seen.rate(Figures::lost)), units::grouped(lost), causes(figures)),
     };
-    let written = units::count(figures.written);
+    let written = units::grouped(figures.written);
     line("records", format!("{}{written} written, {lost}", seen.now(&seen.rate(|figures| figures.written))));
     let (durable, padding) = (figures.durable_bytes, figures.padding_bytes);
     let padding = padding as f64 * 100.0 / durable.max(1) as f64;
@@ -123,7 +123,7 @@ pub(crate) fn line(seen: &Seen<'_>, time: &str, out: &mut Vec<u8>) {
     };
     let age = units::duration(seen.age(figures));
     if !seen.grows() {
-        let (written, lost) = (units::count(figures.written), units::count(figures.lost()));
+        let (written, lost) = (units::grouped(figures.written), units::grouped(figures.lost()));
         let state = state(figures.state);
         let _ = write!(out, "{time} {path}: not in use; {written} written, {lost} lost, {state}, figures {age} old");
         return;
@@ -136,7 +136,7 @@ pub(crate) fn line(seen: &Seen<'_>, time: &str, out: &mut Vec<u8>) {
         "{time} {path}: {} records/s, {} lost/s, {} lost, {}/s, writes {}{fullest}, {}, {age} old",
         seen.rate(|figures| figures.written),
         seen.rate(Figures::lost),
-        units::count(figures.lost()),
+        units::grouped(figures.lost()),
         seen.bytes_rate(|figures| figures.durable_bytes),
         latency(&figures.writes, &seen.now(&seen.rate(|figures| figures.durable_blocks))),
         state(figures.state),
@@ -172,8 +172,8 @@ fn table(figures: &Figures, most: usize, out: &mut Vec<u8>) {
             units::bytes(row.ring_bytes),
             part(row.held_bytes, row.ring_bytes),
             part(row.high_water_bytes, row.ring_bytes),
-            units::count(row.written),
-            units::count(row.dropped.saturating_add(row.overwritten)),
+            units::grouped(row.written),
+            units::grouped(row.dropped.saturating_add(row.overwritten)),
             units::duration(Duration::from_nanos(row.waited_ns)),
         ]);
     }
@@ -191,9 +191,9 @@ fn state(state: State) -> &'static str {
 /// Why records were lost, in parentheses.
 fn causes(figures: &Figures) -> String {
     let mut causes: Vec<_> =
-        figures.dropped_by.causes().map(|(cause, count)| format!("{} {cause}", units::count(count))).collect();
+        figures.dropped_by.causes().map(|(cause, count)| format!("{} {cause}", units::grouped(count))).collect();
     if figures.overwritten > 0 {
-        causes.push(format!("{} {}", units::count(figures.overwritten), LossCause::Overwritten));
+        causes.push(format!("{} {}", units::grouped(figures.overwritten), LossCause::Overwritten));
     }
     format!(" ({})", causes.join(", "))
 }
@@ -213,9 +213,9 @@ fn counted(count: u64, what: &str) -> String {
     }
     let (first, rest) = what.split_once(' ').unwrap_or((what, ""));
     match first {
-        "failed" if rest == "flush" => format!("{} failed flushes", units::count(count)),
-        "failed" => format!("{} failed {rest}s", units::count(count)),
-        _ => format!("{} {first}s {rest}", units::count(count)),
+        "failed" if rest == "flush" => format!("{} failed flushes", units::grouped(count)),
+        "failed" => format!("{} failed {rest}s", units::grouped(count)),
+        _ => format!("{} {first}s {rest}", units::grouped(count)),
     }
 }
 

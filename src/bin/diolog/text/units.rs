@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+// As in the library's own messages: "1,234,567" and "2,000 records".
+pub(crate) use diolog::unstable::{counted, grouped};
+
 /// A size as "0 B", "4.0 KiB", "256 KiB", "1.5 GiB": two digits at least with a binary unit.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -17,29 +20,6 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
     let digits = usize::from(amount < 99.95);
     format!("{amount:.digits$} {}", UNITS[unit])
-}
-
-/// A count as "1,234,567".
-pub(crate) fn count(count: u64) -> String {
-    grouped(count)
-}
-
-/// As [`count`], of any integer that is not negative.
-pub(crate) fn grouped(number: impl ToString) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// A count with its noun, as "1 record", "2,000 records".
-pub(crate) fn counted(number: u64, thing: &str) -> String {
-    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 /// A duration as "850 ns", "12.5 µs", "1.20 s", "3 min 20 s", "2 h 05 min", "3 d 4 h".
@@ -88,14 +68,6 @@ mod tests {
         ] {
             assert_eq!(bytes(size), shown);
         }
-    }
-
-    #[test]
-    fn counts_are_grouped() {
-        for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(count(number), shown);
-        }
-        assert_eq!((counted(1, "record"), counted(2_000, "record")), ("1 record".into(), "2,000 records".into()));
     }
 
     #[test]

@@ -120,8 +120,8 @@ impl Logging {
                 tally.cut += 1;
                 if tally.cut <= CUT_NAMED {
                     let length = line.length - skipped as u64;
-                    let (number, bytes) = (units::count(line.number), units::counted(length, "byte"));
-                    let (of, kept) = (tally.description, units::count(self.kept_max as u64));
+                    let (number, bytes) = (units::grouped(line.number), units::counted(length, "byte"));
+                    let (of, kept) = (tally.description, units::grouped(self.kept_max as u64));
                     say(format_args!(
                         "line {number} of {of} has {bytes} and was cut to {kept}: use --message-bytes-max {length}"
                     ));
@@ -152,7 +152,7 @@ impl Tally {
             say(format_args!("{lines} of {description} not logged: DIOLOG_LEVEL excludes {levels}"));
         }
         if lost > 0 {
-            let (lines, first) = (units::counted(lost, "line"), units::count(first_lost));
+            let (lines, first) = (units::counted(lost, "line"), units::grouped(first_lost));
             say(format_args!(
                 "{lines} of {description} not logged, the first is line {first}: the device had failed, or the log was \
                  given up"

@@ -323,8 +323,8 @@ fn bar(elapsed: Duration, time: Duration, all: &Tally) -> String {
         "-".repeat(WIDTH - filled),
         elapsed.as_secs(),
         time.as_secs(),
-        units::count(all.accepted),
-        units::count(all.lost),
+        units::grouped(all.accepted),
+        units::grouped(all.lost),
         units::duration(Duration::from_nanos(all.append.value_at_quantile(0.99))),
     )
 }

@@ -97,10 +97,10 @@ impl Summary {
         writeln!(
             out,
             "  accepted {} ({} a second, {} a second), lost {} ({:.4} %)",
-            units::count(tally.accepted),
+            units::grouped(tally.accepted),
             shown_rate(tally.accepted as f64 / seconds),
             units::bytes((tally.bytes as f64 / seconds) as u64),
-            units::count(tally.lost + proof.overwritten),
+            units::grouped(tally.lost + proof.overwritten),
             self.lost_part() * 100.0,
         )?;
         if self.not_begun() > 0 {
@@ -156,17 +156,17 @@ impl Summary {
         write!(
             out,
             "  verify: {verdict}; accepted {} = in the files {} + retired by retention {}",
-            units::count(self.tally.accepted),
-            units::count(in_files),
-            units::count(retired),
+            units::grouped(self.tally.accepted),
+            units::grouped(in_files),
+            units::grouped(retired),
         )?;
         for (number, what) in [(overwritten, "overwritten"), (missing, "missing")] {
             if number > 0 {
-                write!(out, " + {what} {}", units::count(number))?;
+                write!(out, " + {what} {}", units::grouped(number))?;
             }
         }
         if dropped > 0 {
-            write!(out, "; dropped {}", units::count(dropped))?;
+            write!(out, "; dropped {}", units::grouped(dropped))?;
         }
         writeln!(out, "{}", if self.adds_up() { "" } else { ": it does NOT add up" })
     }
@@ -229,7 +229,7 @@ impl Summary {
 /// Messages a second, as "90,222"; with decimals if they are few.
 fn shown_rate(per_second: f64) -> String {
     match per_second {
-        100.0.. => units::count(per_second.round() as u64),
+        100.0.. => units::grouped(per_second.round() as u64),
         _ => ((per_second * 1000.0).round() / 1000.0).to_string(),
     }
 }
