@@ -79,8 +79,9 @@ impl Levels {
     /// # Errors
     /// The target cannot stand in a directive.
     pub(crate) fn set_target(&mut self, target: &str, level: Level) -> Result<(), ParseLevelsError> {
+        let target = above(target);
         let has_other_letters = target.contains([',', '=']) || target.chars().any(char::is_whitespace);
-        if target.is_empty() || has_other_letters {
+        if target.is_empty() || target.ends_with(':') || has_other_letters {
             return Err(ParseLevelsError(Fault::Target { target: target.into() }));
         }
         match self.targets.binary_search_by(|(of, _)| (**of).cmp(target)) {
@@ -102,6 +103,11 @@ impl Levels {
     }
 }
 
+/// The target that `hyper::` means, which is `hyper` with those below it.
+pub(crate) fn above(target: &str) -> &str {
+    target.strip_suffix("::").unwrap_or(target)
+}
+
 /// Whether `target` is `of`, or one below it: "a::b" is within "a", and "ab" is not.
 pub(crate) fn is_within(target: &str, of: &str) -> bool {
     target.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
@@ -121,7 +127,10 @@ enum Fault {
     Word { word: Box<str> },
     #[error("{level:?} in {directive:?} is not a level; use error, warn, info, debug, trace or off")]
     Level { level: Box<str>, directive: Box<str> },
-    #[error("{target:?} is not a target; use a path such as my_service::net, without spaces, commas and equals signs")]
+    #[error(
+        "{target:?} is not a target; use a path such as my_service::net, without spaces, commas, equals signs and a colon at \
+         its end"
+    )]
     Target { target: Box<str> },
 }
 
@@ -228,6 +237,15 @@ mod tests {
             assert_eq!(levels.level_of(target), level, "{target}");
         }
         assert_eq!((levels.level(), levels.most_verbose()), (Level::Warn, Level::Trace));
+    }
+
+    #[test]
+    fn a_target_may_end_like_a_path_and_not_in_half_of_that() {
+        assert_eq!(levels("info,hyper::=off"), levels("info,hyper=off"));
+        for text in ["hyper:=off", "::=off", ":::=off"] {
+            let error = text.parse::<Levels>().expect_err(text).to_string();
+            assert!(error.contains("is not a target; use a path such as"), "{error}");
+        }
     }
 
     #[test]

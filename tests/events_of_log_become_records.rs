@@ -344,3 +344,16 @@ fn what_the_levels_do_not_admit_goes_to_the_flight_recorder() {
     assert_eq!(texts(&records(&snapshot)), ["recorded", "recorded too", "recorded", "recorded too"]);
     assert_eq!(texts(&bridged.close()), ["logged", "logged"]);
 }
+
+#[test]
+fn a_filter_asks_every_field_of_the_name() {
+    let bridged = bridged(|config| config);
+    bridged.log(format_args!("twice"), &[("a", 1), ("a", 2)]);
+    bridged.log(format_args!("once"), &[("a", 3)]);
+    bridged.logger.close().expect("a clean end");
+    for (wanted, expected) in [(1, 1), (2, 1), (3, 1), (4, 0)] {
+        let filter = diolog::Filter::new().field("a", move |value| value.to_string() == wanted.to_string());
+        let reader = diolog::ReadOptions::new().filter(filter).open(&bridged.path).expect("a log");
+        assert_eq!(reader.count(), expected, "{wanted}");
+    }
+}

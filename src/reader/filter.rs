@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::format::{CallsiteInfo, Encoding, Value};
 use crate::level::Level;
-use crate::levels::is_within;
+use crate::levels::{above, is_within};
 
 use super::callsites::Callsites;
 use super::gap::Gap;
@@ -89,13 +89,13 @@ impl Filter {
     }
 
     /// Only structured records of `target` and of the targets below it, as a directive of [`Levels`](crate::Levels) has
-    /// them: `shop` takes `shop` and `shop::orders`, not `shop_2`. If this is called more than once, one of them must
+    /// them: `shop` and `shop::` take `shop` and `shop::orders`, not `shop_2`. If this is called more than once, one of them must
     /// fit. Messages, which have no target, are not taken.
     ///
     /// The target is that of the record's callsite. If that has none, it is the record's last field `target`: if a
     /// bridge gets events of too many places, further places share a callsite, and a field names the target.
     pub fn target(mut self, target: impl Into<String>) -> Filter {
-        self.targets.push(target.into());
+        self.targets.push(above(&target.into()).to_owned());
         self
     }
 
@@ -199,7 +199,10 @@ impl Filter {
     fn takes_record(&self, record: &RecordRef<'_>) -> bool {
         self.takes_producer(record.producer_id(), record.producer_name())
             && (self.since.is_none() && self.until.is_none() || self.takes_time(record.unix_ns()))
-            && self.fields.iter().all(|(name, test)| record.field(name).is_some_and(|value| test(&value)))
+            && self
+                .fields
+                .iter()
+                .all(|(name, test)| record.fields().any(|field| field.name == &**name && test(&field.value)))
             && self.message.as_ref().is_none_or(|test| test(record.message()))
     }
 
