@@ -44,7 +44,7 @@ pub trait Target: Appends {
     /// first use.
     #[doc(hidden)]
     #[inline(always)]
-    fn __diolog_target(&self) -> &Self {
+    fn __expected_a_producer_or_a_logger(&self) -> &Self {
         self
     }
 }

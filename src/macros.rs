@@ -251,15 +251,16 @@ macro_rules! __event {
             $crate::__event!(@callsite [$crate::Level::Debug] $target $template, __DIOLOG_NAMES),
             $crate::__event!(@callsite [$crate::Level::Trace] $target $template, __DIOLOG_NAMES),
         ];
-        match (($log).__diolog_target(), $level) {
-            (log, level) => {
-                let callsite = $crate::expansion::of_level(&__DIOLOG_CALLSITES, level);
-                if !$crate::expansion::admits(log, level, callsite) {
-                    $crate::expansion::refuse(log)
-                } else if $crate::__event!(@hides log, level, $target $limit) {
+        match (($log).__expected_a_producer_or_a_logger(), $level) {
+            // A pattern of a shorter name could be a constant or a static of the caller's.
+            (diolog_log, diolog_level) => {
+                let diolog_callsite = $crate::expansion::of_level(&__DIOLOG_CALLSITES, diolog_level);
+                if !$crate::expansion::admits(diolog_log, diolog_level, diolog_callsite) {
+                    $crate::expansion::refuse(diolog_log)
+                } else if $crate::__event!(@hides diolog_log, diolog_level, $target $limit) {
                     $crate::Outcome::Hidden
                 } else {
-                    $crate::expansion::append(log, level, callsite, $values)
+                    $crate::expansion::append(diolog_log, diolog_level, diolog_callsite, $values)
                 }
             }
         }
@@ -271,14 +272,14 @@ macro_rules! __event {
         const _: () = $crate::expansion::assert_few(__DIOLOG_NAMES);
         static __DIOLOG_CALLSITE: $crate::expansion::Callsite =
             $crate::__event!(@callsite [$level] $target $template, __DIOLOG_NAMES);
-        match ($log).__diolog_target() {
-            log => {
-                if !$crate::expansion::admits(log, $level, &__DIOLOG_CALLSITE) {
-                    $crate::expansion::refuse(log)
-                } else if $crate::__event!(@hides log, $level, $target $limit) {
+        match ($log).__expected_a_producer_or_a_logger() {
+            diolog_log => {
+                if !$crate::expansion::admits(diolog_log, $level, &__DIOLOG_CALLSITE) {
+                    $crate::expansion::refuse(diolog_log)
+                } else if $crate::__event!(@hides diolog_log, $level, $target $limit) {
                     $crate::Outcome::Hidden
                 } else {
-                    $crate::expansion::append(log, $level, &__DIOLOG_CALLSITE, $values)
+                    $crate::expansion::append(diolog_log, $level, &__DIOLOG_CALLSITE, $values)
                 }
             }
         }
@@ -309,8 +310,8 @@ macro_rules! __event {
             $crate::__event!(@report [$crate::Level::Debug] $target $records $unit),
             $crate::__event!(@report [$crate::Level::Trace] $target $records $unit),
         ];
-        let report = $crate::expansion::of_level(&__DIOLOG_REPORTS, $level);
-        !$crate::expansion::is_within($log, &__DIOLOG_LIMIT, $level, report)
+        let diolog_report = $crate::expansion::of_level(&__DIOLOG_REPORTS, $level);
+        !$crate::expansion::is_within($log, &__DIOLOG_LIMIT, $level, diolog_report)
     }};
     (@report [$level:expr] $target:tt $records:literal $unit:ident) => {
         $crate::__event!(

@@ -31,6 +31,8 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("diolog::warn!(\"text {id}\", id)", &["name the producer or the logger first"]),
     ("diolog::error!(target: \"x\", \"text\")", &["name the producer or the logger first"]),
     ("diolog::debug!(p)", &["then a template or a field"]),
+    ("diolog::info!(Some(p), \"text\")", &["expected_a_producer_or_a_logger"]),
+    ("diolog::info!(id, \"text\")", &["expected_a_producer_or_a_logger"]),
     ("diolog::event!(p, \"text\")", &["a producer or a logger, then a level"]),
     ("diolog::event!(\"text\")", &["name the producer or the logger first"]),
 ];
