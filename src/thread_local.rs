@@ -11,7 +11,7 @@ use crate::attempt;
 use crate::common_ring;
 use crate::elsewhere::Elsewhere;
 use crate::error::{Error, Result};
-use crate::fields::{self, Scratch};
+use crate::fields::{self, Scratch, ScratchCell};
 use crate::format::NAME_BYTES_MAX;
 use crate::gate::Refusal;
 use crate::level::Level;
@@ -115,19 +115,24 @@ pub(crate) fn with_producer(
     done.ok().flatten().or_else(|| call(Err(Refusal::NoRing))).unwrap_or(Outcome::NoRing)
 }
 
-/// Calls `work` with the scratch of the thread's producer for the log, which the first call makes. The list is not
-/// borrowed meanwhile, so `work` may log.
+/// Calls `work` with the scratch of the thread's producer for the log, which the first call makes, or with one of its
+/// own if the thread can have no producer. The list is not borrowed meanwhile, so `work` may log.
 pub(crate) fn with_scratch<R>(shared: &Arc<Shared>, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R {
+    let bytes_max = shared.settings.message_bytes_max;
     let take = || {
         let taken = PRODUCERS.try_with(|producers| {
             let own = |list: &[Producer]| find(list, shared).map(|producer| producer.scratch().take());
             if let Some(taken) = producers.try_borrow().ok().and_then(|list| own(&list)) {
                 return taken;
             }
-            make(shared, producers).ok()?;
-            producers.try_borrow().ok().and_then(|list| own(&list)).flatten()
+            match make(shared, producers) {
+                Ok(()) => producers.try_borrow().ok().and_then(|list| own(&list)).flatten(),
+                Err(Refusal::NoRing) => ScratchCell::new(bytes_max).take(),
+                Err(_) => None,
+            }
         });
-        taken.ok().flatten()
+        // If the thread is ending, its list has been destroyed.
+        taken.unwrap_or_else(|_| ScratchCell::new(bytes_max).take())
     };
     let put = |buffer| {
         // If there is no such producer any more, the buffer is freed.
@@ -139,7 +144,7 @@ pub(crate) fn with_scratch<R>(shared: &Arc<Shared>, work: impl FnOnce(&mut Scrat
             }
         });
     };
-    fields::with_scratch(shared.settings.message_bytes_max, take, put, work)
+    fields::with_scratch(bytes_max, take, put, work)
 }
 
 /// Appends a record of a thread that has no producer, through the common ring, or refuses it.

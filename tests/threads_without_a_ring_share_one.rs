@@ -167,3 +167,18 @@ fn an_append_to_the_shared_ring_that_races_close_is_kept_or_refused() {
         assert_eq!(logger.stats().refused_by.closed, 4, "each thread was refused once");
     }
 }
+
+#[test]
+fn what_a_thread_without_a_ring_formats_is_as_long_as_a_message_may_be() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let rings = support::config(&path).ring_bytes(64 << 10).thread_ring_bytes(64 << 10).reserve_bytes(0);
+    let logger = Logger::open(rings.rings_bytes_max(128 << 10)).expect("a log");
+    let _both = [logger.producer().expect("a ring"), logger.producer().expect("a ring")];
+    let long = "x".repeat(5_000);
+    assert_eq!(diolog::info!(logger, "{long}", long = %long), Outcome::Written);
+    assert_eq!(logger.log_args(Level::Info, format_args!("{long}")), Outcome::Written);
+    assert!(logger.stats().producers.iter().any(|producer| producer.name == "(common)" && producer.attempted == 2));
+    logger.close().expect("a clean end");
+    assert!(messages(&path).iter().all(|message| *message == long), "each is whole");
+}
