@@ -39,8 +39,16 @@ pub(crate) struct Operand {
 /// A number, exact if it is an integer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Number {
-    Integer(i128),
+    Integer(Integer),
     Fraction(f64),
+}
+
+/// Any integer that a field can have. The variants are in the order of their values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Integer {
+    Signed(i128),
+    /// Greater than [`i128::MAX`].
+    Large(u128),
 }
 
 impl FieldTest {
@@ -52,6 +60,9 @@ impl FieldTest {
         let usage = "use name=value, name!=value, name<number, name<=number, name>number, name>=number or name~pattern";
         let at = expression.find(['=', '!', '<', '>', '~']).ok_or(usage)?;
         let (name, rest) = expression.split_at(at);
+        // "price > 100" has its spaces for people. Those of "name= x" are the value's.
+        let is_spaced = name.ends_with(' ');
+        let name = name.trim();
         if name.is_empty() {
             return Err(format!("the field's name is missing: {usage}"));
         }
@@ -66,7 +77,14 @@ impl FieldTest {
             (">", |text| Ok(ValueTest::Compares(&[Ordering::Greater], number(text)?))),
             ("~", |text| pattern(text).map(ValueTest::Matches)),
         ];
-        let parsed = operators.into_iter().find_map(|(operator, test)| Some(test(rest.strip_prefix(operator)?)));
+        if let Some(operator @ ("=>" | "=<")) = rest.get(..2) {
+            let right = if operator == "=>" { ">=" } else { "<=" };
+            return Err(format!("{operator:?} is no operator: use {right:?}"));
+        }
+        let parsed = operators.into_iter().find_map(|(operator, test)| {
+            let operand = rest.strip_prefix(operator)?;
+            Some(test(if is_spaced { operand.trim() } else { operand }))
+        });
         Ok(FieldTest { name: name.to_owned(), test: parsed.ok_or(usage)??, was_asked: Arc::default() })
     }
 
@@ -97,17 +115,21 @@ impl Operand {
 impl Number {
     fn of(text: &str) -> Option<Number> {
         let text = text.trim();
-        let integer = text.parse().ok().map(Number::Integer);
-        integer.or_else(|| Some(Number::Fraction(text.parse().ok().filter(|number: &f64| !number.is_nan())?)))
+        let signed = || Some(Number::Integer(Integer::Signed(text.parse().ok()?)));
+        let large = || Some(Number::Integer(Integer::Large(text.parse().ok()?)));
+        let fraction = || Some(Number::Fraction(text.parse().ok().filter(|number: &f64| !number.is_nan())?));
+        signed().or_else(large).or_else(fraction)
     }
 
     /// The number that a value is, or that its text is.
     fn of_value(value: &Value<'_>) -> Option<Number> {
         Some(match *value {
-            Value::Unsigned(value) => Number::Integer(value.into()),
-            Value::Signed(value) => Number::Integer(value.into()),
-            Value::Signed128(value) => Number::Integer(value),
-            Value::Unsigned128(value) => i128::try_from(value).map_or(Number::Fraction(value as f64), Number::Integer),
+            Value::Unsigned(value) => Number::Integer(Integer::Signed(value.into())),
+            Value::Signed(value) => Number::Integer(Integer::Signed(value.into())),
+            Value::Signed128(value) => Number::Integer(Integer::Signed(value)),
+            Value::Unsigned128(value) => {
+                Number::Integer(i128::try_from(value).map_or(Integer::Large(value), Integer::Signed))
+            }
             // As it is shown: 0.1 is not the nearest 32-bit number's 64-bit value.
             Value::F32(value) => Number::Fraction(value.to_string().parse().unwrap_or(value.into())),
             Value::F64(value) => Number::Fraction(value),
@@ -117,14 +139,30 @@ impl Number {
     }
 
     fn compare(self, other: Number) -> Option<Ordering> {
-        let fraction = |number| match number {
-            Number::Integer(number) => number as f64,
-            Number::Fraction(number) => number,
-        };
         match (self, other) {
             (Number::Integer(one), Number::Integer(other)) => Some(one.cmp(&other)),
-            _ => fraction(self).partial_cmp(&fraction(other)),
+            (Number::Fraction(one), Number::Fraction(other)) => one.partial_cmp(&other),
+            (Number::Integer(one), Number::Fraction(other)) => one.compare_with_fraction(other),
+            (Number::Fraction(one), Number::Integer(other)) => other.compare_with_fraction(one).map(Ordering::reverse),
         }
+    }
+}
+
+impl Integer {
+    /// Exactly, though few integers of more than 53 bits are doubles.
+    fn compare_with_fraction(self, fraction: f64) -> Option<Ordering> {
+        const SIGNED_END: f64 = (1_u128 << 127) as f64;
+        let floor = fraction.floor();
+        if fraction.is_nan() {
+            return None;
+        } else if floor >= 2.0 * SIGNED_END {
+            return Some(Ordering::Less);
+        } else if floor < -SIGNED_END {
+            return Some(Ordering::Greater);
+        }
+        let whole = if floor < SIGNED_END { Integer::Signed(floor as i128) } else { Integer::Large(floor as u128) };
+        let rest = if fraction > floor { Ordering::Less } else { Ordering::Equal };
+        Some(self.cmp(&whole).then(rest))
     }
 }
 
@@ -150,7 +188,13 @@ impl Operand {
             return value.compare(number) == Some(Ordering::Equal);
         }
         // JSON shows an absent value as `null`, and text shows it as `None`.
-        matches!(value, Value::None) && self.text == "null" || with_text(value, |text| text == self.text.as_bytes())
+        matches!(value, Value::None) && self.text == "null"
+            || with_text(value, |text| text == self.text.as_bytes() || text == self.unquoted().as_bytes())
+    }
+
+    /// Without a pair of quotes, in which text shows a value that is not one word.
+    fn unquoted(&self) -> &str {
+        self.text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&self.text)
     }
 }
 
@@ -194,6 +238,16 @@ mod tests {
         assert_fits("a<=5", &[five, Value::F32(4.5)], &[Value::F64(5.1), Value::F64(f64::NAN)]);
         assert_fits("a>-1e3", &[five, Value::Signed(-999)], &[Value::Signed(-1000)]);
         assert_fits("a>=18446744073709551615", &[Value::Unsigned(u64::MAX)], &[Value::Unsigned(u64::MAX - 1)]);
+        let large = |less: u128| Value::Unsigned128(u128::MAX - less);
+        assert_fits("a=340282366920938463463374607431768211455", &[large(0)], &[large(1), Value::F64(f64::MAX)]);
+        assert_fits("a>170141183460469231731687303715884105728", &[large(0)], &[Value::Unsigned128(1 << 127), five]);
+        assert_fits("a<9007199254740992.5", &[Value::Unsigned(1 << 53)], &[Value::Unsigned((1 << 53) + 1)]);
+        assert_fits("a>-0.5", &[Value::Unsigned(0)], &[Value::Signed(-1), Value::Signed128(i128::MIN)]);
+        assert_fits("a<inf", &[large(0), five], &[Value::F64(f64::INFINITY)]);
+        assert_fits("a > 4", &[five, text], &[Value::Unsigned(4)]);
+        assert_fits("a = b c ", &[Value::Str("b c")], &[Value::Str(" b c ")]);
+        assert_fits("a=\"b c\"", &[Value::Str("b c"), Value::Str("\"b c\"")], &[Value::Str("\"b c")]);
+        assert_fits("a= b", &[Value::Str(" b")], &[Value::Str("b")]);
         assert_fits("a=true", &[Value::Bool(true), Value::Str("true")], &[Value::Bool(false), Value::Unsigned(1)]);
         assert_fits("a=None", &[Value::None, Value::Str("None")], &[Value::Str(""), Value::Str("null")]);
         assert_fits("a=null", &[Value::None, Value::Str("null")], &[Value::Str(""), Value::Str("None")]);
@@ -211,6 +265,8 @@ mod tests {
         assert!(refused("name").starts_with("use name=value"));
         assert!(refused("a!b").starts_with("use name=value"));
         assert!(refused("=5").starts_with("the field's name is missing"));
+        assert_eq!(refused("a=>5"), "\"=>\" is no operator: use \">=\"");
+        assert_eq!(refused("a =< 5"), "\"=<\" is no operator: use \"<=\"");
         assert!(refused("a<much").starts_with("\"much\" is not a number"));
         assert_eq!(refused("a~("), "not a valid regular expression: unclosed group");
     }
