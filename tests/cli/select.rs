@@ -198,3 +198,26 @@ fn options_that_make_no_sense_are_refused_with_the_remedy() {
     let output = cat(&place, &["--input", "asynclogger", "--level", "warn"]);
     assert_eq!(status(&output), 64, "{}", stderr(&output));
 }
+
+#[test]
+fn records_whose_definition_was_cut_are_shown_as_cut() {
+    const LETTERS: [u8; 3_000] = [b't'; 3_000];
+    const TARGET: &str = match std::str::from_utf8(&LETTERS) {
+        Ok(text) => text,
+        Err(_) => "",
+    };
+    let place = Place::new();
+    let logger = Logger::open(support::config(place.log()).block_bytes(8192)).expect("a log");
+    info!(logger, target: TARGET, "order {id}", id = 42_u64);
+    info!(logger, "order {id}", id = 43_u64);
+    logger.close().expect("a clean end");
+    let text = stdout(&cat(&place, &[]));
+    let are_cut: Vec<_> = text.lines().map(|line| line.ends_with("… (cut)")).collect();
+    assert_eq!(are_cut, [true, false], "{text}");
+    let json = stdout(&cat(&place, &["--format", "json"]));
+    let objects: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let are_cut: Vec<_> = objects.iter().map(|object| object["truncated"].as_bool()).collect();
+    assert_eq!(are_cut, [Some(true), Some(false)], "{json}");
+    let note = stderr(&cat(&place, &["--target", "other"]));
+    assert!(note.contains("tttt…") && note.len() < 300, "{note}");
+}

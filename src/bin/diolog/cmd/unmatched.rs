@@ -1,6 +1,7 @@
 //! The names of `--producer`, `--target` and `--field` that nothing in the logs has, for `cat` and `tail`: a note, with
 //! the names that there are. A misspelt name would otherwise look like a log without such records.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use diolog::{CallsiteInfo, Filter, Reader};
@@ -11,6 +12,9 @@ use crate::text::output::say;
 
 /// The most names in a note.
 const LISTED_MAX: usize = 10;
+
+/// The most characters of a name in a note. The log may have a target of any length.
+const NAME_LETTERS_MAX: usize = 80;
 
 /// Says which names of `select` nothing has that the readers have read: all of their logs, as far as it asks for times.
 pub(super) fn say_unmatched(select: &Select, readers: &[&Reader]) {
@@ -64,12 +68,20 @@ pub(super) fn say_unmatched(select: &Select, readers: &[&Reader]) {
 
 /// "is none", "is stdin", "are orders, stdin", "are a, b, c and 12 more".
 fn list(names: &BTreeSet<String>) -> String {
-    let listed: Vec<_> = names.iter().take(LISTED_MAX).map(String::as_str).collect();
+    let listed: Vec<_> = names.iter().take(LISTED_MAX).map(|name| shortened(name)).collect();
     let is = if names.len() > 1 { "are" } else { "is" };
     match names.len() - listed.len() {
         _ if names.is_empty() => "is none".to_owned(),
         0 => format!("{is} {}", listed.join(", ")),
         more => format!("{is} {} and {more} more", listed.join(", ")),
+    }
+}
+
+/// The name, or its beginning.
+fn shortened(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(NAME_LETTERS_MAX) {
+        Some((at, _)) => format!("{}…", &name[..at]).into(),
+        None => name.into(),
     }
 }
 
@@ -81,6 +93,8 @@ mod tests {
     fn names_are_listed_up_to_a_limit() {
         let listed = |count: usize| list(&(0..count).map(|number| format!("n{number}")).collect());
         assert_eq!([0, 1, 2].map(listed), ["is none", "is n0", "are n0, n1"]);
+        let long: BTreeSet<_> = ["ü".repeat(80), "ö".repeat(81)].into();
+        assert_eq!(list(&long), format!("are {}…, {}", "ö".repeat(80), "ü".repeat(80)));
         assert_eq!(listed(12), "are n0, n1, n10, n11, n2, n3, n4, n5, n6, n7 and 2 more");
     }
 }

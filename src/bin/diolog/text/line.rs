@@ -22,7 +22,7 @@ pub(crate) struct Line<'a> {
     pub(crate) level: Option<Level>,
     pub(crate) sequence: u64,
     pub(crate) content: Content<'a>,
-    /// The message was longer and has been cut.
+    /// The message was longer and has been cut, or the definition of its callsite.
     pub(crate) truncated: bool,
     /// Who wrote and appended it: see [`Form::who`].
     pub(crate) who: &'a Piece,
@@ -46,6 +46,8 @@ pub(crate) struct CallsiteShown {
     keys: Vec<Piece>,
     /// Whether no record's text needs an escape.
     is_plain: bool,
+    /// Whether its definition in the files is not whole, so that no record's text is.
+    pub(crate) is_cut: bool,
 }
 
 /// Who wrote and appended a record.
@@ -168,7 +170,7 @@ impl Form {
             }
             Form::Message => {}
         });
-        CallsiteShown { before, keys, is_plain }
+        CallsiteShown { before, keys, is_plain, is_cut: callsite.is_some_and(CallsiteInfo::is_cut) }
     }
 
     /// Appends the record to `out`, with a line feed.

@@ -57,13 +57,14 @@ impl Printer {
                 Content::Structured { callsite: &known.shown, record }
             }
         };
+        let is_cut = matches!(content, Content::Structured { callsite, .. } if callsite.is_cut);
         let line = Line {
             unix_ns: record.unix_ns(),
             monotonic_ns: record.timestamp_ns(),
             level: record.level(),
             sequence: record.sequence(),
             content,
-            truncated: record.is_truncated(),
+            truncated: record.is_truncated() || is_cut,
             who: &producer.who,
             ends: &self.ends,
         };
