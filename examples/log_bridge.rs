@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     while let Some(record) = reader.next_record()? {
         let (level, target) = (record.level(), record.callsite().map(|callsite| callsite.target()));
         let level = level.map_or("?", |level| level.as_str());
-        println!("{level:<5} {} {}", target.unwrap_or_default(), String::from_utf8_lossy(record.message()));
+        println!("{level:<5} {} {}", target.unwrap_or_default(), record.text());
     }
     println!("\nread it:\n  cargo diolog tail {}", directory.display());
     Ok(())

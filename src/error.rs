@@ -147,6 +147,24 @@ impl Error {
     }
 }
 
+/// Of the kind of the system's error, or else of the kind that fits best, with the error inside.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        use io::ErrorKind::*;
+        let kind = match &error {
+            Error::Io { source, .. } => source.kind(),
+            Error::InvalidConfig { .. } => InvalidInput,
+            Error::InUse { .. } => ResourceBusy,
+            Error::NotALog { .. } => InvalidData,
+            Error::NoParent { .. } => NotFound,
+            Error::FlushTimeout { .. } => TimedOut,
+            Error::RingMemory { .. } => OutOfMemory,
+            Error::Closed | Error::Forked | Error::CloseIncomplete { .. } | Error::TooManyProducers { .. } => Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
 /// An operating system's error that can be given to several callers: [`io::Error`] cannot be cloned.
 #[derive(Clone, Debug)]
 pub(crate) struct SavedIoError {
@@ -237,5 +255,13 @@ mod tests {
         assert_eq!(error.to_string(), sentence);
         let error = Error::io("create", Path::new("a"), io::Error::from(io::ErrorKind::NotFound));
         assert_eq!(error.to_string(), "cannot create a: entity not found");
+    }
+
+    #[test]
+    fn an_error_passes_through_functions_that_return_those_of_the_system() {
+        let error = io::Error::from(Error::io("create", Path::new("a"), io::ErrorKind::NotFound.into()));
+        assert_eq!((error.kind(), &*error.to_string()), (io::ErrorKind::NotFound, "cannot create a: entity not found"));
+        let error = io::Error::from(Error::Closed);
+        assert!(error.get_ref().is_some_and(|inner| matches!(inner.downcast_ref(), Some(Error::Closed))), "{error:?}");
     }
 }

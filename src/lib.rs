@@ -19,7 +19,7 @@
 //!
 //! let mut messages = Vec::new();
 //! for record in Reader::open(&directory)? {
-//!     messages.push(String::from_utf8_lossy(record?.message()).into_owned());
+//!     messages.push(record?.text().into_owned());
 //! }
 //! assert_eq!(messages, ["order 42 filled", "from any thread"]);
 //! assert_eq!(verify(&directory)?.verdict, Verdict::Clean);
@@ -92,6 +92,8 @@
 //! - It formats no text on the hot path unless you ask for it (`%`, `?`, `log_args`).
 //! - One process at a time writes a log; any number may read it meanwhile.
 //! - On systems other than Linux it writes the same blocks through the page cache, and does not pin threads.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // In the order of a record's journey: API, producing thread, writer, disk, reader, shared foundations.
 mod macros;
@@ -201,6 +203,8 @@ pub use stats::{
 pub mod ending {}
 
 #[cfg(doc)]
+#[doc = "[ending]: crate::ending"] // the page itself names the file
+#[doc = ""]
 #[doc = include_str!("../docs/operations.md")]
 pub mod operations {}
 

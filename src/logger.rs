@@ -248,6 +248,7 @@ impl Logger {
     /// Whether a record of `level` without a target would pass now, or be kept by the
     /// [flight recorder](Config::flight_recorder).
     #[inline]
+    #[must_use]
     pub fn is_enabled(&self, level: Level) -> bool {
         level.is_compiled_in() && self.shared().gate.admits(level as u8)
     }
@@ -255,6 +256,7 @@ impl Logger {
     /// Whether a record of `level` and `target` would pass now, or be kept by the flight recorder. If targets have
     /// thresholds of their own, this takes a lock and compares names. The macros remember the answer for each place
     /// that logs.
+    #[must_use]
     pub fn is_enabled_for(&self, level: Level, target: &str) -> bool {
         let Shared { gate, admission, .. } = &**self.shared();
         level.is_compiled_in() && admission.admits_target(gate, level, target)

@@ -225,7 +225,8 @@ macro_rules! __event {
     (@fields $known:tt $names:tt $values:tt $($rest:tt)+) => {
         ::core::compile_error!(::core::concat!(
             "no field: `", ::core::stringify!($($rest)+),
-            "`; write `name`, `%name`, `?name`, `name = value`, `name = %value` or `name = ?value`"
+            "`; write `name`, `%name`, `?name`, `name = value`, `name = %value` or `name = ?value`, after a template, \
+             which is a string literal; `log_args` takes a text that is made otherwise"
         ))
     };
 

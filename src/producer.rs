@@ -124,6 +124,7 @@ impl Producer {
 
     /// Whether the log, or its flight recorder, wants a record of `level` without a target now.
     #[inline]
+    #[must_use]
     pub fn is_enabled(&self, level: Level) -> bool {
         level.is_compiled_in() && self.threshold.admits(level as u8)
     }

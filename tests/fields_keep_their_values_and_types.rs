@@ -327,6 +327,45 @@ fn names_of_the_program_do_not_mix_with_those_of_the_macros() {
 }
 
 #[test]
+#[allow(non_upper_case_globals)]
+fn statics_of_the_program_do_not_reach_into_the_macros() {
+    // In a pattern, such a name would be the static instead of a variable.
+    static log: u8 = 1;
+    static level: u8 = 2;
+    static callsite: u8 = 3;
+    static report: u8 = 4;
+    let (logger, memory) = in_memory();
+    diolog::info!(logger, limit: 10/s, "{log} {level}", log, level);
+    diolog::event!(logger, Level::Warn, limit: 10/s, "{callsite} {report}", callsite, report);
+    let texts: Vec<_> = memory.records().iter().map(|record| record.text().into_owned()).collect();
+    assert_eq!(texts, ["1 2", "3 4"]);
+}
+
+#[test]
+fn a_value_is_taken_as_the_type_that_the_reader_wants() {
+    let (log, memory) = in_memory();
+    diolog::info!(log, a = 42, b = 42_u64, c = 42_u128, d = 42_i128, e = -1, f = u128::MAX, g = 1.5_f32);
+    let record = memory.take().pop().expect("one");
+    let value = |name| record.field(name).expect("a field");
+    for name in ["a", "b", "c", "d"] {
+        let value = value(name);
+        assert_eq!((value.as_u64(), value.as_i64(), value.as_f64()), (Some(42), Some(42), Some(42.0)), "{name}");
+        assert_eq!((value.as_str(), value.as_bool()), (None, None), "{name}");
+    }
+    assert_eq!((value("e").as_u64(), value("e").as_i64(), value("e").as_f64()), (None, Some(-1), Some(-1.0)));
+    assert_eq!((value("f").as_u64(), value("f").as_i64()), (None, None));
+    assert_eq!((value("g").as_f64(), value("g").as_u64()), (Some(1.5), None));
+    diolog::info!(log, h = "text", i = %"shown", j = true, k = None::<u8>);
+    let record = memory.take().pop().expect("one");
+    let value = |name| record.field(name).expect("a field");
+    assert_eq!(
+        (value("h").as_str(), value("i").as_str(), value("j").as_bool()),
+        (Some("text"), Some("shown"), Some(true))
+    );
+    assert_eq!((value("k").as_str(), value("k").as_u64(), value("k").as_bool()), (None, None, None));
+}
+
+#[test]
 fn thirty_two_fields_are_kept() {
     let (log, memory) = in_memory();
     let v = 7_u8;

@@ -19,6 +19,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     // The template after the fields.
     ("diolog::info!(p, id, \"text\")", &["a literal among the fields: `\"text\"`", "the template comes before"]),
     ("diolog::info!(p, \"{id}\", id, 3)", &["a literal among the fields: `3`", "`name = value`"]),
+    ("diolog::info!(p, format!(\"x {id}\"))", &["no field: `format!", "a string literal", "`log_args`"]),
     // Options after the template, twice, or incomplete.
     ("diolog::info!(p, \"text\", target: \"x\")", &["options stand before the template"]),
     ("diolog::info!(p, \"text\", id, limit: 10/s)", &["options stand before the template", "`limit: 10/s,`"]),

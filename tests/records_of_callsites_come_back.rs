@@ -190,18 +190,3 @@ fn a_block_alone_decodes_whole() {
     }
     assert_eq!(seen, 1000);
 }
-
-#[test]
-fn names_of_the_caller_do_not_reach_into_the_macros() {
-    // In a pattern, such a name would be the static instead of a variable.
-    #![allow(non_upper_case_globals)]
-    static log: u8 = 1;
-    static level: u8 = 2;
-    static callsite: u8 = 3;
-    static report: u8 = 4;
-    let (logger, kept) = Logger::in_memory();
-    info!(logger, limit: 10/s, "{log} {level}", log, level);
-    diolog::event!(logger, diolog::Level::Warn, limit: 10/s, "{callsite} {report}", callsite, report);
-    let texts: Vec<_> = kept.records().iter().map(|record| record.message().to_vec()).collect();
-    assert_eq!(texts, [b"1 2", b"3 4"]);
-}

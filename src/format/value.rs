@@ -134,6 +134,60 @@ pub enum Value<'a> {
     Text(&'a str),
 }
 
+/// The value as a type of Rust, whatever the program logged: `id = 42` is a signed integer, and `42_u64` an unsigned one.
+impl<'a> Value<'a> {
+    /// The integer, if it is one that fits.
+    pub fn as_u64(&self) -> Option<u64> {
+        match *self {
+            Value::Unsigned(value) => Some(value),
+            Value::Signed(value) => value.try_into().ok(),
+            Value::Unsigned128(value) => value.try_into().ok(),
+            Value::Signed128(value) => value.try_into().ok(),
+            _ => None,
+        }
+    }
+
+    /// The integer, if it is one that fits.
+    pub fn as_i64(&self) -> Option<i64> {
+        match *self {
+            Value::Unsigned(value) => value.try_into().ok(),
+            Value::Signed(value) => Some(value),
+            Value::Unsigned128(value) => value.try_into().ok(),
+            Value::Signed128(value) => value.try_into().ok(),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is one. Of an integer beyond 2^53 it is the nearest double.
+    pub fn as_f64(&self) -> Option<f64> {
+        match *self {
+            Value::Unsigned(value) => Some(value as f64),
+            Value::Signed(value) => Some(value as f64),
+            Value::Unsigned128(value) => Some(value as f64),
+            Value::Signed128(value) => Some(value as f64),
+            Value::F32(value) => Some(value.into()),
+            Value::F64(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The truth value, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match *self {
+            Value::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The text, if it is one, or what was formatted. [`Display`](std::fmt::Display) makes a text of any value.
+    pub fn as_str(&self) -> Option<&'a str> {
+        match *self {
+            Value::Str(text) | Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// What is stored for one field of a callsite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Decoded<'a> {

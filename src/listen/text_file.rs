@@ -15,6 +15,7 @@ use super::files;
 use super::line;
 use super::listener::Listener;
 use super::record::{LiveRecord, Missed};
+use crate::error::{Error, Result};
 use crate::grouped::counted;
 use crate::sync::lock;
 
@@ -91,9 +92,10 @@ impl TextFileListener {
     ///
     /// # Errors
     /// The file cannot be opened for reading and writing.
-    pub fn open(path: impl Into<PathBuf>) -> io::Result<TextFileListener> {
+    pub fn open(path: impl Into<PathBuf>) -> Result<TextFileListener> {
         let path = path.into();
-        let open = Open::new(open(&path)?, FILE_BYTES_MAX)?;
+        let opened = open(&path).and_then(|file| Open::new(file, FILE_BYTES_MAX));
+        let open = opened.map_err(|error| Error::io("open", &path, error))?;
         let (file_bytes_max, files_max) = (FILE_BYTES_MAX, FILES_MAX);
         Ok(TextFileListener { path, file_bytes_max, files_max, lost: AtomicU64::new(0), open: Mutex::new(open) })
     }

@@ -42,6 +42,7 @@ use super::walk::Times;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
+#[must_use]
 pub struct Filter {
     level: Option<Level>,
     /// From this time on, and before that one, in nanoseconds since the Unix epoch.

@@ -144,7 +144,7 @@ enum Phase {
 /// let mut reader = diolog::Reader::open("/var/log/app/orders")?;
 /// for record in &mut reader {
 ///     let record = record?;
-///     println!("{}", String::from_utf8_lossy(record.message()));
+///     println!("{}", record.text());
 /// }
 /// println!("{} blocks lost", reader.report().blocks.lost);
 /// # Ok::<(), diolog::Error>(())
@@ -167,7 +167,7 @@ enum Phase {
 /// let mut reader = Reader::open(&directory)?;
 /// while reader.follow(Duration::from_millis(100))? {
 ///     while let Some(record) = reader.next_record()? {
-///         println!("{}", String::from_utf8_lossy(record.message()));
+///         println!("{}", record.text());
 /// #       shown += 1;
 ///     }
 /// }
@@ -292,7 +292,7 @@ impl Reader {
     /// let mut lost = 0;
     /// for entry in diolog::Reader::open(&path)?.entries() {
     ///     match entry? {
-    ///         Entry::Record(record) => println!("{}", String::from_utf8_lossy(record.message())),
+    ///         Entry::Record(record) => println!("{}", record.text()),
     ///         Entry::Gap(gap) => {
     ///             println!("{gap}");
     ///             lost += gap.count();

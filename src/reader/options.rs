@@ -26,6 +26,7 @@ use super::filter::Filter;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct ReadOptions {
     pub(super) durable: bool,
     pub(super) last: Option<u64>,

@@ -1,9 +1,11 @@
 //! Records, borrowed or owned, and the identity of the run that wrote them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::content::{Content, OwnedContent, Text};
 use super::scan::{Loaded, Message};
@@ -229,6 +231,12 @@ impl<'a> RecordRef<'a> {
         self.content.message()
     }
 
+    /// The message as text. Bytes that are not UTF-8 are replaced. Control characters are as they were logged, so do not
+    /// print it to a terminal as it is: `diolog cat` escapes them.
+    pub fn text(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.message())
+    }
+
     /// Appends the message to `out`. For a record with fields this is faster than [`message`](Self::message), which
     /// makes the text elsewhere.
     #[inline]
@@ -249,7 +257,7 @@ impl<'a> RecordRef<'a> {
     ///     for field in record.fields() {
     ///         println!("{} is {:?}", field.name, field.value);
     ///     }
-    ///     if let Some(diolog::Value::Unsigned(id)) = record.field("id") {
+    ///     if let Some(id) = record.field("id").and_then(|id| id.as_u64()) {
     ///         println!("of order {id}");
     ///     }
     /// }
@@ -304,6 +312,11 @@ impl<'a> RecordRef<'a> {
     #[inline]
     pub fn unix_ns(&self) -> Option<i64> {
         self.run.unix_ns_at(self.timestamp_ns)
+    }
+
+    /// When the record was appended, by the wall clock: [`unix_ns`](Self::unix_ns) as a time of the standard library.
+    pub fn time(&self) -> Option<SystemTime> {
+        self.unix_ns().map(system_time)
     }
 
     /// The record's sequence number: its place among its producer's attempts, from 0. A missing number is a record that
@@ -372,8 +385,15 @@ impl<'a> RecordRef<'a> {
             flags: self.flags,
             producer: Arc::clone(self.producer),
             run: self.run.id,
+            origin: Arc::clone(&self.run.origin),
         }
     }
+}
+
+/// The time so many nanoseconds after the Unix epoch, or before it.
+fn system_time(unix_ns: i64) -> SystemTime {
+    let distance = Duration::from_nanos(unix_ns.unsigned_abs());
+    if unix_ns < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
 }
 
 /// A record, owned.
@@ -387,12 +407,18 @@ pub struct Record {
     flags: u8,
     producer: Arc<ProducerIdentity>,
     run: RunId,
+    origin: Arc<Origin>,
 }
 
 impl Record {
     /// The message, or the text of the fields; see [`RecordRef::message`].
     pub fn message(&self) -> &[u8] {
         self.content.borrow().message()
+    }
+
+    /// The message as text; see [`RecordRef::text`].
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.message())
     }
 
     /// The fields and their values; see [`RecordRef::fields`].
@@ -430,6 +456,11 @@ impl Record {
         self.unix_ns
     }
 
+    /// When the record was appended, by the wall clock; see [`RecordRef::time`].
+    pub fn time(&self) -> Option<SystemTime> {
+        self.unix_ns.map(system_time)
+    }
+
     /// The record's sequence number: its place among its producer's attempts, from 0. A missing number is a record that
     /// was lost, by policy or by damage.
     pub fn sequence(&self) -> u64 {
@@ -454,6 +485,21 @@ impl Record {
     /// The run that wrote the record.
     pub fn run(&self) -> RunId {
         self.run
+    }
+
+    /// The name of the service that wrote the record, as configured; empty if it has none.
+    pub fn service(&self) -> &str {
+        &self.origin.service
+    }
+
+    /// The id of the process that wrote the record; `None` if the files do not say it.
+    pub fn pid(&self) -> Option<u32> {
+        self.origin.pid()
+    }
+
+    /// The name of the machine that the record was written on; `None` if the files do not say it.
+    pub fn host(&self) -> Option<&str> {
+        self.origin.host()
     }
 
     /// Whether the message or a value was cut, because the record was longer than the log's `message_bytes_max`.

@@ -243,7 +243,7 @@ impl RunReport {
 /// # logger.close()?;
 /// let mut reader = diolog::Reader::open(&path)?;
 /// while let Some(record) = reader.next_record()? {
-///     println!("{}", String::from_utf8_lossy(record.message()));
+///     println!("{}", record.text());
 /// }
 /// let report = reader.report();
 /// for finding in &report.findings {
