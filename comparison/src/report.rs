@@ -136,10 +136,10 @@ fn losses(out: &mut String, effort: Effort, all: &All) -> fmt::Result {
                 None => "-".to_owned(),
                 Some(count) if count.missing() == 0 => "0".to_owned(),
                 Some(lost) if lost.said_lost > 0 => {
-                    format!("{} ({} said)", count_of(lost), self::count(lost.said_lost))
+                    format!("{} ({} reported)", count_of(lost), self::count(lost.said_lost))
                 }
                 Some(lost) if !lost.said.is_empty() => format!("{} (\"{}\")", count_of(lost), lost.said),
-                Some(lost) => format!("{} (none said)", count_of(lost)),
+                Some(lost) => format!("{} (none reported)", count_of(lost)),
             }
         });
         writeln!(out, "| {} | {} |", name.title(), cells.join(" | "))?;
