@@ -32,7 +32,7 @@ mod taken;
 mod verify;
 mod walk;
 #[cfg(feature = "serde")]
-mod written;
+pub(crate) mod written;
 
 #[cfg(test)]
 mod test_log;

@@ -2,6 +2,7 @@
 //!
 //! Nanoseconds and sequence numbers may exceed 2^53, above which many readers of JSON round numbers: they are texts,
 //! always, so that a program that reads them needs one case. Paths need not be UTF-8; their other bytes are replaced.
+//! Every public report that can be written uses it, that of a recovery too.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serializer;
 
 /// A number that may be large.
-pub(super) fn some_number<T: Display, S: Serializer>(number: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn some_number<T: Display, S: Serializer>(number: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
     match number {
         Some(number) => to.serialize_some(&number.to_string()),
         None => to.serialize_none(),
@@ -17,16 +18,24 @@ pub(super) fn some_number<T: Display, S: Serializer>(number: &Option<T>, to: S) 
 }
 
 /// The same, of a number that is there.
-pub(super) fn number<T: Display, S: Serializer>(number: &T, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn number<T: Display, S: Serializer>(number: &T, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(number)
 }
 
 /// The path of a file.
-pub(super) fn path<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn path<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&path.to_string_lossy())
 }
 
+/// The path of a file, if there is one.
+pub(crate) fn some_path<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => to.serialize_some(&path.to_string_lossy()),
+        None => to.serialize_none(),
+    }
+}
+
 /// Paths of files.
-pub(super) fn paths<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn paths<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }

@@ -18,6 +18,7 @@ pub struct Recovery {
     /// The process that died, if its ring file could be read.
     pub process: Option<u32>,
     /// The file with its rings.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::reader::written::path"))]
     pub rings: PathBuf,
     /// What became of them.
     pub outcome: RecoveryOutcome,
@@ -26,6 +27,7 @@ pub struct Recovery {
     /// The number of the segment that was written; `None` if nothing was missing in the files.
     pub segment: Option<u64>,
     /// The snapshot with the records of the run's flight recorder, if it left any.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::reader::written::some_path"))]
     pub snapshot: Option<PathBuf>,
     /// Records that were only in the rings, and are in that segment now.
     pub records: u64,
@@ -145,5 +147,18 @@ mod tests {
         recovery.outcome = RecoveryOutcome::Complete;
         recovery.unwritten = 1;
         assert_eq!(recovery.verdict(), Verdict::Lost);
+    }
+
+    #[cfg(all(feature = "serde", unix))]
+    #[test]
+    fn paths_that_are_no_text_are_written_with_their_other_bytes_replaced() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let odd = PathBuf::from(std::ffi::OsStr::from_bytes(b"odd \xff"));
+        let mut recovery = Recovery::new(RunId::from(StoredRunId([7; 16])), odd.clone());
+        let written = |recovery: &Recovery| serde_json::to_value(recovery).expect("written");
+        assert_eq!(written(&recovery)["rings"], "odd \u{fffd}");
+        assert_eq!(written(&recovery)["snapshot"], serde_json::Value::Null);
+        recovery.snapshot = Some(odd);
+        assert_eq!(written(&recovery)["snapshot"], "odd \u{fffd}");
     }
 }
