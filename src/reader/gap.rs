@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::format::LossCause;
 use crate::grouped::counted;
 
-use super::account::Hole;
+use super::account::SequenceGap;
 use super::record::{Origin, ProducerIdentity, Record, RecordRef, RunContext, RunId};
 
 /// An entry of a log: a record, or a gap where records are missing. [`Reader::entries`](crate::Reader::entries) gives
@@ -59,8 +59,8 @@ pub struct Gap {
 
 impl Gap {
     /// The gap that is given out at `timestamp_ns`.
-    pub(super) fn of(hole: Hole, timestamp_ns: u64, run: &RunContext) -> Gap {
-        let Hole { producer, first_sequence, count, cause, .. } = hole;
+    pub(super) fn of(gap: SequenceGap, timestamp_ns: u64, run: &RunContext) -> Gap {
+        let SequenceGap { producer, first_sequence, count, cause, .. } = gap;
         let origin = Arc::clone(&run.origin);
         let unix_ns = run.unix_ns_at(timestamp_ns);
         Gap { run: run.id, origin, producer, first_sequence, count, cause, timestamp_ns, unix_ns }

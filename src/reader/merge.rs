@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::account::{Hole, out_of_bounds, times_go_back};
+use super::account::{SequenceGap, out_of_bounds, times_go_back};
 use super::callsites::Callsites;
 use super::content::Text;
 use super::record::{ProducerIdentity, RecordRef, RunContext};
@@ -51,8 +51,8 @@ struct Stream {
     before_ns: u64,
     /// The shards after it.
     parts: VecDeque<Part>,
-    /// The holes before `head` that have not been given out.
-    holes: VecDeque<Hole>,
+    /// The gaps before `head` that have not been given out.
+    gaps: VecDeque<SequenceGap>,
 }
 
 /// A shard after the current one.
@@ -61,8 +61,8 @@ struct Part {
     slot: usize,
     shard: Shard,
     producer: Arc<ProducerIdentity>,
-    /// The holes before it.
-    holes: Vec<Hole>,
+    /// The gaps before it.
+    gaps: Vec<SequenceGap>,
 }
 
 #[derive(Debug)]
@@ -100,12 +100,12 @@ pub(super) struct Merge {
     given: bool,
     /// The largest timestamp given out.
     last_ns: u64,
-    /// Holes that have not been given out, in all streams and after them.
-    pub(super) holes: usize,
+    /// Gaps that have not been given out, in all streams and after them.
+    pub(super) gaps: usize,
     /// The last time in any block of the run so far.
     blocks_last_ns: u64,
-    /// The holes after a producer's last record, by a time that is not before it, and the producer.
-    trailing: BTreeMap<Key, VecDeque<Hole>>,
+    /// The gaps after a producer's last record, by a time that is not before it, and the producer.
+    trailing: BTreeMap<Key, VecDeque<SequenceGap>>,
     /// How blocks contradict themselves, as sentences, since this was taken last.
     pub(super) faults: Vec<String>,
     /// Records passed over since this was taken last.
@@ -132,14 +132,14 @@ impl Merge {
         }
     }
 
-    /// Adds a block's records, and the `holes` that its shards and ends have shown; `times` are the bounds of the
+    /// Adds a block's records, and the `gaps` that its shards and ends have shown; `times` are the bounds of the
     /// block's times. `producer_of` gives the producer with an id. The shards that `takes` refuses are left out.
     pub(super) fn add(
         &mut self,
         mut block: Loaded,
         producer_of: impl Fn(u32) -> Arc<ProducerIdentity>,
         takes: impl Fn(&Shard, &ProducerIdentity, &Callsites) -> bool,
-        holes: Vec<Hole>,
+        gaps: Vec<SequenceGap>,
         times: RangeInclusive<u64>,
     ) {
         self.advance_current();
@@ -152,27 +152,27 @@ impl Merge {
         self.bytes += bytes;
         self.blocks_last_ns = self.blocks_last_ns.max(*times.end());
         self.slots[slot] = Slot { block, times, shards: shards.len() + 1, bytes };
-        self.holes += holes.len();
-        let mut holes = holes.into_iter().peekable();
+        self.gaps += gaps.len();
+        let mut gaps = gaps.into_iter().peekable();
         for (index, shard) in shards.iter().enumerate() {
             let producer = producer_of(shard.producer);
-            let holes: Vec<_> = std::iter::from_fn(|| holes.next_if(|hole| hole.before_shard == Some(index))).collect();
+            let gaps: Vec<_> = std::iter::from_fn(|| gaps.next_if(|gap| gap.before_shard == Some(index))).collect();
             if !takes(shard, &producer, &self.slots[slot].block.callsites) {
                 self.slots[slot].shards -= 1;
-                if !holes.is_empty() {
-                    self.trailing.entry((self.blocks_last_ns, producer.id)).or_default().extend(holes);
+                if !gaps.is_empty() {
+                    self.trailing.entry((self.blocks_last_ns, producer.id)).or_default().extend(gaps);
                 }
                 continue;
             }
             let stream = self.stream_of(&producer);
-            self.streams[stream].parts.push_back(Part { slot, shard: shard.clone(), producer, holes });
+            self.streams[stream].parts.push_back(Part { slot, shard: shard.clone(), producer, gaps });
             if !self.streams[stream].in_shard && self.advance_shard(stream) {
                 self.enqueue(stream);
             }
         }
         // The producer's last record may be in an earlier block, and not be given out yet.
-        for hole in holes {
-            self.trailing.entry((self.blocks_last_ns, hole.producer.id)).or_default().push_back(hole);
+        for gap in gaps {
+            self.trailing.entry((self.blocks_last_ns, gap.producer.id)).or_default().push_back(gap);
         }
         // The vector is used again for the next block.
         self.slots[slot].block.shards = shards;
@@ -239,45 +239,45 @@ impl Merge {
         RecordRef::of(head, &self.slots[*slot].block, producer, text, run)
     }
 
-    /// The next hole that comes before the record that [`next`](Self::next) gave last, and its time; if that was none,
-    /// the next hole after all records.
-    pub(super) fn hole_before(&mut self, ready: Option<&Ready>) -> Option<(Hole, u64)> {
+    /// The next gap that comes before the record that [`next`](Self::next) gave last, and its time; if that was none,
+    /// the next gap after all records.
+    pub(super) fn gap_before(&mut self, ready: Option<&Ready>) -> Option<(SequenceGap, u64)> {
         let next_ns = ready.map(|ready| self.streams[ready.stream].head.timestamp_ns);
         if let Some(mut first) = self.trailing.first_entry()
             && next_ns.is_none_or(|ns| first.key().0 < ns)
         {
             let ns = first.key().0;
-            let hole = first.get_mut().pop_front();
+            let gap = first.get_mut().pop_front();
             if first.get().is_empty() {
                 first.remove();
             }
-            self.holes -= 1;
-            return hole.map(|hole| (hole, ns));
+            self.gaps -= 1;
+            return gap.map(|gap| (gap, ns));
         }
         let stream = &mut self.streams[ready?.stream];
-        let hole = stream.holes.pop_front()?;
-        self.holes -= 1;
-        Some((hole, stream.head.timestamp_ns))
+        let gap = stream.gaps.pop_front()?;
+        self.gaps -= 1;
+        Some((gap, stream.head.timestamp_ns))
     }
 
-    /// Whether there are holes after the last records of producers.
-    pub(super) fn has_trailing_holes(&self) -> bool {
+    /// Whether there are gaps after the last records of producers.
+    pub(super) fn has_trailing_gaps(&self) -> bool {
         !self.trailing.is_empty()
     }
 
-    /// Forgets all holes.
-    pub(super) fn forget_holes(&mut self) {
+    /// Forgets all gaps.
+    pub(super) fn forget_gaps(&mut self) {
         self.trailing.clear();
         for stream in &mut self.streams {
-            stream.holes.clear();
-            stream.parts.iter_mut().for_each(|part| part.holes.clear());
+            stream.gaps.clear();
+            stream.parts.iter_mut().for_each(|part| part.gaps.clear());
         }
-        self.holes = 0;
+        self.gaps = 0;
     }
 
     /// Begins another run, whose times may be earlier.
     pub(super) fn start_run(&mut self) {
-        (self.last_ns, self.blocks_last_ns, self.holes) = (0, 0, 0);
+        (self.last_ns, self.blocks_last_ns, self.gaps) = (0, 0, 0);
         self.trailing.clear();
         self.streams.clear();
         self.free_streams.clear();
@@ -308,7 +308,7 @@ impl Merge {
     /// Leaves the stream's shard, which has no more messages, for the next one that has.
     fn advance_shard(&mut self, stream: usize) -> bool {
         // Those before records that have been given out are not wanted.
-        self.holes -= self.streams[stream].holes.drain(..).count();
+        self.gaps -= self.streams[stream].gaps.drain(..).count();
         loop {
             let at = &mut self.streams[stream];
             if std::mem::take(&mut at.in_shard) {
@@ -325,15 +325,15 @@ impl Merge {
                 }
             }
             let at = &mut self.streams[stream];
-            let Some(Part { slot, shard, producer, holes }) = at.parts.pop_front() else {
-                if !at.holes.is_empty() {
+            let Some(Part { slot, shard, producer, gaps }) = at.parts.pop_front() else {
+                if !at.gaps.is_empty() {
                     // Before records that this version cannot read.
-                    let (key, holes) = (self.key(stream), std::mem::take(&mut self.streams[stream].holes));
-                    self.trailing.entry(key).or_default().extend(holes);
+                    let (key, gaps) = (self.key(stream), std::mem::take(&mut self.streams[stream].gaps));
+                    self.trailing.entry(key).or_default().extend(gaps);
                 }
                 return false;
             };
-            at.holes.extend(holes);
+            at.gaps.extend(gaps);
             (at.in_shard, at.slot, at.messages) = (true, slot, Messages::of(&shard));
             at.producer = producer;
             if at.messages.next(&self.slots[slot].block, &mut at.head) {
@@ -400,7 +400,7 @@ impl Merge {
             is_compared: false,
             before_ns: 0,
             parts: VecDeque::new(),
-            holes: VecDeque::new(),
+            gaps: VecDeque::new(),
         };
         let stream = match self.free_streams.pop() {
             Some(stream) => {

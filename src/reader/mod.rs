@@ -83,7 +83,7 @@ impl ReadOptions {
             }
             (Some(records), _) => walk.skip_to_last(records, |_, block| block.readable_records())?,
         }
-        walk.account.wants_holes = true;
+        walk.account.wants_gaps = true;
         walk.times = self.filter.as_ref().and_then(Filter::times);
         Ok(Reader {
             walk,
@@ -250,7 +250,7 @@ impl Reader {
                     self.load_ready()?
                 }
             };
-            if self.merge.holes + self.gaps.len() > 0
+            if self.merge.gaps + self.gaps.len() > 0
                 && let Some(gap) = self.gap_before(ready.as_ref())
             {
                 if self.selection.as_ref().is_none_or(|selection| selection.takes_gap(&gap)) {
@@ -270,8 +270,8 @@ impl Reader {
     fn gap_before(&mut self, ready: Option<&Ready>) -> Option<Gap> {
         let of_run_before = self.gaps.pop_front();
         let gap = of_run_before.or_else(|| {
-            let (hole, ns) = self.merge.hole_before(ready)?;
-            Some(Gap::of(hole, ns, &self.walk.context))
+            let (gap, ns) = self.merge.gap_before(ready)?;
+            Some(Gap::of(gap, ns, &self.walk.context))
         })?;
         if ready.is_some() {
             self.merge.take_back();
@@ -345,11 +345,11 @@ impl Reader {
     /// Notes whether the caller takes gaps. If not, none are kept.
     fn want_gaps(&mut self, wanted: bool) {
         self.gives_gaps = wanted;
-        if !wanted && std::mem::replace(&mut self.walk.account.wants_holes, wanted) {
-            self.merge.forget_holes();
+        if !wanted && std::mem::replace(&mut self.walk.account.wants_gaps, wanted) {
+            self.merge.forget_gaps();
             self.gaps.clear();
         }
-        self.walk.account.wants_holes = wanted;
+        self.walk.account.wants_gaps = wanted;
     }
 
     /// Waits until there is a record to read, or a gap if the caller takes gaps, for at most `timeout`, and returns
@@ -378,13 +378,13 @@ impl Reader {
                 self.begin_reading();
             }
             while let Some(ready) = self.load_ready()? {
-                let has_gap = self.gives_gaps && self.merge.holes + self.gaps.len() > 0;
+                let has_gap = self.gives_gaps && self.merge.gaps + self.gaps.len() > 0;
                 if has_gap || self.takes(&ready) {
                     self.merge.take_back();
                     return Ok(true);
                 }
             }
-            if self.gives_gaps && (self.merge.has_trailing_holes() || !self.gaps.is_empty()) {
+            if self.gives_gaps && (self.merge.has_trailing_gaps() || !self.gaps.is_empty()) {
                 return Ok(true);
             }
             if is_replaced {
@@ -447,8 +447,8 @@ impl Reader {
                 }
                 Phase::Reading => self.load()?,
                 Phase::RunEnd => {
-                    while let Some((hole, ns)) = self.merge.hole_before(None) {
-                        self.gaps.push_back(Gap::of(hole, ns, &self.walk.context));
+                    while let Some((gap, ns)) = self.merge.gap_before(None) {
+                        self.gaps.push_back(Gap::of(gap, ns, &self.walk.context));
                     }
                     self.merge.start_run();
                     self.begin_reading();
@@ -471,7 +471,7 @@ impl Reader {
         let step = self.walk.next(&mut block);
         match step {
             Ok(Step::Block(location)) => {
-                let holes = self.walk.account.take_holes();
+                let gaps = self.walk.account.take_gaps();
                 let selection = &self.selection;
                 // Asked once for the block, not for each of its shards.
                 let may_take_callsite = OnceCell::new();
@@ -484,7 +484,7 @@ impl Reader {
                             selection.takes_shard(shard, producer, any)
                         })
                     },
-                    holes,
+                    gaps,
                     location.header.times(),
                 );
                 // The next step may fill an empty plan again: until then no time is known to be safe.

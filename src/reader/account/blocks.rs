@@ -10,7 +10,7 @@ use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN, Newer};
 
 use super::super::files::{Run, Segment};
 use super::super::scan::{BlockLocation, Debris};
-use super::findings::{Fact, Gaps, Location, Observed};
+use super::findings::{Fact, Location, Observed, PassedOverBlocks};
 use super::testimony::{Fate, Missing, Testimony};
 
 /// A segment whose header is damaged.
@@ -57,14 +57,14 @@ pub(crate) struct RunBlocks {
     /// A later block can prove that a missing block is lost only if the missing one has a lower number than this. Missing
     /// blocks from this number on may have been written after the reader looked for them.
     pub(crate) proved_below: u64,
-    pub(super) gaps: Gaps,
+    pub(super) passed_over: PassedOverBlocks,
     /// The facts that later blocks cannot change.
     pub(super) observed: Observed,
     /// Debris after the last block of a segment, until the next good block explains it.
     unexplained: Vec<Trailing>,
     headerless: Vec<HeaderlessSegment>,
     /// Whether segments before the next one were removed while the log was read, or could not be opened.
-    passed_over: bool,
+    segments_passed_over: bool,
     /// Whether all of them were removed.
     all_removed: bool,
     /// Blocks in segments that were removed before they were read.
@@ -133,25 +133,25 @@ impl RunBlocks {
 
     fn pass_over_segment(&mut self, path: &Arc<Path>, fact: Fact) {
         self.paths.push(Arc::clone(path));
-        (self.passed_over, self.baseline_due) = (true, true);
+        (self.segments_passed_over, self.baseline_due) = (true, true);
         self.observed.add(fact, Location::start_of(path));
     }
 
     /// Passes over segments after the one at `previous` that were removed before they were listed.
     pub(super) fn segments_removed_after(&mut self, previous: &Arc<Path>) {
         self.note_removal();
-        (self.passed_over, self.baseline_due) = (true, true);
+        (self.segments_passed_over, self.baseline_due) = (true, true);
         self.observed.add(Fact::SegmentsRemovedAfter, Location::start_of(previous));
     }
 
     fn note_removal(&mut self) {
-        self.all_removed |= !self.passed_over;
+        self.all_removed |= !self.segments_passed_over;
     }
 
     /// Whether segments right before the next one were removed before they were read, and nothing else is known of
     /// them.
     pub(super) fn follows_removed(&self) -> bool {
-        self.passed_over && self.all_removed
+        self.segments_passed_over && self.all_removed
     }
 
     /// Begins a segment. No block below number `lowest` is in it or in a later one, so those that were not read are
@@ -167,27 +167,27 @@ impl RunBlocks {
             self.headerless.push(HeaderlessSegment { path, first_number, is_replaced: false, follows_known });
         }
         let removed = self.follows_removed();
-        let passed_over = std::mem::take(&mut self.passed_over);
-        let gap = self.expected.unwrap_or(lowest)..lowest;
-        if !gap.is_empty() {
+        let segments_passed_over = std::mem::take(&mut self.segments_passed_over);
+        let missing = self.expected.unwrap_or(lowest)..lowest;
+        if !missing.is_empty() {
             match before {
-                _ if passed_over => {
-                    self.expected = Some(gap.end);
-                    self.removed += if removed { gap.end - gap.start } else { 0 };
-                    self.gaps.missing += 1;
+                _ if segments_passed_over => {
+                    self.expected = Some(missing.end);
+                    self.removed += if removed { missing.end - missing.start } else { 0 };
+                    self.passed_over.missing += 1;
                 }
                 Before::InNewerFile(path) => {
-                    self.expected = Some(gap.end);
-                    self.gaps.newer += 1;
-                    self.observed.add(Fact::InNewerFile(gap), Location::start_of(path));
+                    self.expected = Some(missing.end);
+                    self.passed_over.newer += 1;
+                    self.observed.add(Fact::InNewerFile(missing), Location::start_of(path));
                 }
                 Before::InForbiddenFile(path) => {
-                    self.expected = Some(gap.end);
-                    self.gaps.missing += 1;
-                    self.observed.add(Fact::InForbiddenFile(gap), Location::start_of(path));
+                    self.expected = Some(missing.end);
+                    self.passed_over.missing += 1;
+                    self.observed.add(Fact::InForbiddenFile(missing), Location::start_of(path));
                 }
-                Before::At(location) => self.miss(gap, location),
-                Before::Nothing => self.miss(gap, &Location::start_of(&segment.path)),
+                Before::At(location) => self.miss(missing, location),
+                Before::Nothing => self.miss(missing, &Location::start_of(&segment.path)),
             }
         }
         self.expected.get_or_insert(lowest);
@@ -234,7 +234,7 @@ impl RunBlocks {
         self.observed.counts.good += 1;
         self.take_present(block, debris, block.header.in_flight.get());
         // A recovery composed it for a block that was never written, from what the rings still held: maybe not all.
-        self.gaps.missing += u64::from(block.header.block_flags().has(BlockFlags::RECOVERED));
+        self.passed_over.missing += u64::from(block.header.block_flags().has(BlockFlags::RECOVERED));
         if block.header.block_flags().has(BlockFlags::CLEAN_END) {
             self.ended_at = Some(block.number());
         }
@@ -242,7 +242,7 @@ impl RunBlocks {
 
     /// Takes in a block that is there, and that only a newer diolog can read.
     pub(super) fn pass_over_newer(&mut self, block: &BlockLocation, newer: Newer, debris: &Debris) {
-        self.gaps.newer += 1;
+        self.passed_over.newer += 1;
         // Another version may keep something else at the place of `in_flight`.
         self.take_present(block, debris, IN_FLIGHT_UNKNOWN);
         self.observed.add(Fact::NewerBlock(newer), self.location(block.segment, block.offset));
@@ -250,15 +250,19 @@ impl RunBlocks {
 
     /// Takes in a block that is there by its header, and whose records nobody wants.
     pub(super) fn pass_over_unread(&mut self, block: &BlockLocation, debris: &Debris) {
-        self.gaps.unread += 1;
+        self.passed_over.unread += 1;
         self.take_present(block, debris, block.header.in_flight.get());
     }
 
     fn take_present(&mut self, block: &BlockLocation, debris: &Debris, in_flight: u16) {
         let number = block.number();
-        let gap = self.expected.unwrap_or(number)..number;
-        assert!(gap.start <= gap.end, "block {number} comes after block {}, which is not before it", gap.start);
-        self.explain(block, debris, gap);
+        let missing = self.expected.unwrap_or(number)..number;
+        assert!(
+            missing.start <= missing.end,
+            "block {number} comes after block {}, which is not before it",
+            missing.start
+        );
+        self.explain(block, debris, missing);
         self.expected = Some(number.saturating_add(1));
         if in_flight != IN_FLIGHT_UNKNOWN && !block.header.block_flags().has(BlockFlags::RECOVERED) {
             self.confirmed_below = self.confirmed_below.max(number.saturating_sub(u64::from(in_flight)));
@@ -266,15 +270,15 @@ impl RunBlocks {
         self.testimony.hear(number, in_flight, |fate, missing| self.observed.add_missing(fate, missing));
     }
 
-    /// Explains the debris before `block` and the block numbers `gap` that are missing before it.
-    fn explain(&mut self, block: &BlockLocation, debris: &Debris, gap: Range<u64>) {
+    /// Explains the debris before `block` and the block numbers `missing` that are missing before it.
+    fn explain(&mut self, block: &BlockLocation, debris: &Debris, missing: Range<u64>) {
         self.note_stale(block.segment, debris);
         // Debris at the end of the last segment is judged when the run has been read.
         let begun = self.paths.len();
         let before: Vec<_> = self.unexplained.extract_if(.., |trailing| trailing.segment + 1 < begun).collect();
-        if !gap.is_empty() {
+        if !missing.is_empty() {
             let location = self.location(block.segment, debris.from);
-            return self.miss(gap, &location);
+            return self.miss(missing, &location);
         }
         let follows_bad_header = self.headerless.last().is_some_and(|segment| segment.first_number == block.number());
         let here = Trailing { segment: block.segment, debris: *debris };
@@ -294,7 +298,7 @@ impl RunBlocks {
     /// Notes that `numbers` are missing. Their fate is decided later, unless too many are undecided.
     fn miss(&mut self, numbers: Range<u64>, location: &Location) {
         self.expected = Some(numbers.end);
-        self.gaps.missing += 1;
+        self.passed_over.missing += 1;
         let late = self.proved_below.clamp(numbers.start, numbers.end);
         for (numbers, may_have_come) in [(numbers.start..late, false), (late..numbers.end, true)] {
             if !numbers.is_empty() {

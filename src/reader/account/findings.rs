@@ -54,7 +54,7 @@ impl Observed {
 
 /// How often blocks of a run were passed over: reasons for counts that do not agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Gaps {
+pub(super) struct PassedOverBlocks {
     /// Stretches of missing blocks.
     pub(super) missing: u64,
     /// Blocks and files that are there, and that only a newer diolog can read.

@@ -3,12 +3,12 @@
 //! The walk calls it for the segments and blocks of one run after the other, in the order of block numbers, and it fills
 //! the [`Report`]. It reads no file and no record: rows and shard headers are enough for the identity.
 //!
-//! `blocks` says which blocks are missing, by the rules of `testimony`; `producers` compares counts; `holes` finds
+//! `blocks` says which blocks are missing, by the rules of `testimony`; `producers` compares counts; `gaps` finds
 //! where a producer's numbers are missing; `findings` has the severity and the words of each fact.
 
 mod blocks;
 mod findings;
-mod holes;
+mod gaps;
 mod producers;
 mod testimony;
 
@@ -29,7 +29,7 @@ use producers::Producers;
 
 pub(crate) use blocks::{Before, Trailing};
 pub(crate) use findings::{Location, out_of_bounds, times_go_back};
-pub(crate) use holes::Hole;
+pub(crate) use gaps::SequenceGap;
 
 /// The most notes of the writer that are kept for each run.
 const NOTES_MAX: usize = 64;
@@ -51,8 +51,8 @@ pub(super) struct Account {
     before: BlockCounts,
     /// Producers of the runs before this one.
     producers_before: usize,
-    /// Whether holes in the sequences of producers are wanted.
-    pub(super) wants_holes: bool,
+    /// Whether gaps in the sequences of producers are wanted.
+    pub(super) wants_gaps: bool,
     /// The findings after this mark are provisional: they hold only if nothing follows.
     provisional: Option<Mark>,
     /// The highest index of a segment that was begun or passed over.
@@ -88,10 +88,10 @@ impl Account {
         self.producers.producer(id)
     }
 
-    /// The holes in the sequences of producers before the shards of the good block that was taken last, in their order,
+    /// The gaps in the sequences of producers before the shards of the good block that was taken last, in their order,
     /// then those after a producer's last record.
-    pub(super) fn take_holes(&mut self) -> Vec<Hole> {
-        std::mem::take(&mut self.producers.holes)
+    pub(super) fn take_gaps(&mut self) -> Vec<SequenceGap> {
+        std::mem::take(&mut self.producers.gaps)
     }
 
     /// Passes over the run's next segment, which was removed before it could be read.
@@ -140,7 +140,7 @@ impl Account {
         if has_baseline {
             let were_removed = std::mem::take(&mut self.removed_since);
             for row in &loaded.rows {
-                let before = self.producers.take_baseline(row, self.blocks.gaps, self.report.current_run());
+                let before = self.producers.take_baseline(row, self.blocks.passed_over, self.report.current_run());
                 let removed = if were_removed { before } else { 0 };
                 self.report.removed_records = self.report.removed_records.saturating_add(removed);
             }
@@ -193,7 +193,7 @@ impl Account {
 
     /// Compares the counts in a good block's rows with its shards.
     fn take_counts(&mut self, number: u64, loaded: &Loaded, location: &Location) {
-        let gaps = self.blocks.gaps;
+        let passed_over = self.blocks.passed_over;
         let (producers, run) = (&mut self.producers, self.report.current_run());
         if self.folds_producers {
             // Only producers that ended in earlier blocks: this block's records are returned later, and need the names of
@@ -201,16 +201,16 @@ impl Account {
             producers.fold_ended(run);
         }
         let untracked = run.shards_untracked;
-        producers.wants_holes = self.wants_holes;
-        producers.holes.clear();
+        producers.wants_gaps = self.wants_gaps;
+        producers.gaps.clear();
         for row in &loaded.rows {
-            producers.take_row(row, number, gaps, run);
+            producers.take_row(row, number, passed_over, run);
         }
         for index in 0..loaded.shards.len() {
             producers.take_shard(index, loaded, number, run);
         }
         for row in &loaded.ends {
-            producers.take_end(row, gaps, run);
+            producers.take_end(row, passed_over, run);
         }
         if untracked == 0 && run.shards_untracked > 0 {
             self.report_fact(&Fact::ProducersUntracked, location);
@@ -319,7 +319,7 @@ impl Account {
         observed.facts.iter().for_each(|(fact, at)| self.report_fact(fact, at));
         let report = self.report.current_run();
         // Their final counts may be in a block that was left unread.
-        let shows_ends = clean_end && self.blocks.gaps.unread == 0;
+        let shows_ends = clean_end && self.blocks.passed_over.unread == 0;
         let unended = self.producers.conclude(&mut report.producers).filter(|_| shows_ends);
         // A hostile file can claim any counts, so sums saturate.
         report.records =
@@ -330,7 +330,7 @@ impl Account {
         self.report.blocks.add(&observed.counts);
         let reason = if self.producers.rows_incomplete {
             NoCounts::Newer
-        } else if self.blocks.gaps.missing > 0 {
+        } else if self.blocks.passed_over.missing > 0 {
             NoCounts::BlocksMissing
         } else {
             NoCounts::Unexplained

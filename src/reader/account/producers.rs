@@ -11,8 +11,8 @@ use crate::grouped::counted;
 use super::super::record::ProducerIdentity;
 use super::super::report::{ProducerReport, RunReport};
 use super::super::scan::Loaded;
-use super::findings::Gaps;
-use super::holes::{Hole, Losses, Placed};
+use super::findings::PassedOverBlocks;
+use super::gaps::{Losses, Placed, SequenceGap};
 
 /// Attempts and records before the files' first segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,8 +44,8 @@ struct Progress {
     found: u64,
     /// Records that were written since the base and are not in the files.
     damaged: u64,
-    /// The run's gaps when the counts last agreed.
-    gaps: Gaps,
+    /// The blocks of the run that had been passed over when the counts last agreed.
+    passed_over: PassedOverBlocks,
     /// The last block whose row was compared.
     row_block: Option<u64>,
     /// Whether a contradiction has been reported: one for each producer is enough.
@@ -61,11 +61,11 @@ pub(super) struct Producers {
     beginning_known: bool,
     /// Whether rows or final counts may be in a part that only a newer diolog can read.
     pub(super) rows_incomplete: bool,
-    /// Whether holes are wanted, with their causes.
-    pub(super) wants_holes: bool,
-    /// The holes of the block that was taken last, in the order of its shards; then those after a producer's last
+    /// Whether gaps are wanted, with their causes.
+    pub(super) wants_gaps: bool,
+    /// The gaps of the block that was taken last, in the order of its shards; then those after a producer's last
     /// record.
-    pub(super) holes: Vec<Hole>,
+    pub(super) gaps: Vec<SequenceGap>,
     /// How the files contradict themselves, as sentences that have not been reported.
     pub(super) faults: Vec<String>,
     by_id: HashMap<u32, usize>,
@@ -112,7 +112,7 @@ impl Producers {
             next: 0,
             found: 0,
             damaged: 0,
-            gaps: Gaps::default(),
+            passed_over: PassedOverBlocks::default(),
             row_block: None,
             is_contradicted: false,
             placed: Placed::default(),
@@ -134,7 +134,12 @@ impl Producers {
 
     /// Takes a baseline. It counts attempts and records of the producer: those that were not read are in segments that
     /// are gone. Returns the number of those records.
-    pub(super) fn take_baseline(&mut self, row: &ProducerRow, gaps: Gaps, run: &mut RunReport) -> u64 {
+    pub(super) fn take_baseline(
+        &mut self,
+        row: &ProducerRow,
+        passed_over: PassedOverBlocks,
+        run: &mut RunReport,
+    ) -> u64 {
         let Some(at) = self.index_of(row.id, run) else { return 0 };
         let state = &mut self.states[at];
         let base = state.base.unwrap_or_default();
@@ -149,28 +154,34 @@ impl Producers {
         });
         state.next = state.next.max(row.next_sequence);
         state.placed.note_removed(row.next_sequence);
-        state.gaps = gaps;
+        state.passed_over = passed_over;
         declare(&mut run.producers[at], row);
         row.records.saturating_sub(counted)
     }
 
     /// Compares the counts of a row in block `number`, which are those before the block, with what was found.
-    pub(super) fn take_row(&mut self, row: &ProducerRow, number: u64, gaps: Gaps, run: &mut RunReport) {
+    pub(super) fn take_row(
+        &mut self,
+        row: &ProducerRow,
+        number: u64,
+        passed_over: PassedOverBlocks,
+        run: &mut RunReport,
+    ) {
         let Some(at) = self.index_of(row.id, run) else { return };
         if self.states[at].row_block.replace(number) != Some(number) {
-            let fault = self.compare(at, row, gaps, &mut run.producers[at]);
+            let fault = self.compare(at, row, passed_over, &mut run.producers[at]);
             self.contradict(at, fault);
         }
     }
 
     /// Compares a producer's final counts with what was found.
-    pub(super) fn take_end(&mut self, row: &ProducerRow, gaps: Gaps, run: &mut RunReport) {
+    pub(super) fn take_end(&mut self, row: &ProducerRow, passed_over: PassedOverBlocks, run: &mut RunReport) {
         let Some(at) = self.index_of(row.id, run) else { return };
         self.ended.push(row.id);
         let report = &mut run.producers[at];
         report.ended = true;
-        let fault = self.compare(at, row, gaps, report);
-        self.find_hole(at, row.next_sequence, None, &[], Some(row));
+        let fault = self.compare(at, row, passed_over, report);
+        self.find_gap(at, row.next_sequence, None, &[], Some(row));
         let parts = [row.records, row.dropped, row.overwritten, row.unwritten];
         let sum = parts.into_iter().fold(0_u128, |sum, part| sum + u128::from(part));
         let differs = sum != u128::from(row.next_sequence);
@@ -200,7 +211,13 @@ impl Producers {
         }
     }
 
-    fn compare(&mut self, at: usize, row: &ProducerRow, gaps: Gaps, report: &mut ProducerReport) -> Option<String> {
+    fn compare(
+        &mut self,
+        at: usize,
+        row: &ProducerRow,
+        passed_over: PassedOverBlocks,
+        report: &mut ProducerReport,
+    ) -> Option<String> {
         declare(report, row);
         let from_nothing = self.beginning_known;
         let state = &mut self.states[at];
@@ -217,7 +234,7 @@ impl Producers {
         state.placed.begin(base.attempts);
         let found = base.records.saturating_add(state.found).saturating_add(state.damaged);
         let mut fault = None;
-        let is_after_unread = gaps.unread > state.gaps.unread;
+        let is_after_unread = passed_over.unread > state.passed_over.unread;
         if is_after_unread {
             // It is not known which of the numbers are in the blocks that were left unread.
             state.placed.place(row.next_sequence);
@@ -226,10 +243,10 @@ impl Producers {
             let uncounted = row.records - found;
             if is_after_unread {
                 state.found += uncounted;
-            } else if gaps.missing > state.gaps.missing {
+            } else if passed_over.missing > state.passed_over.missing {
                 state.damaged += uncounted;
                 state.placed.note_damaged(uncounted);
-            } else if gaps.newer > state.gaps.newer {
+            } else if passed_over.newer > state.passed_over.newer {
                 // They are in the blocks that only a newer diolog can read.
                 state.found += uncounted;
             } else {
@@ -243,7 +260,7 @@ impl Producers {
                 Some(format!("counts {}, and has record {}", counted(row.next_sequence, "attempt"), state.next - 1));
         }
         state.next = state.next.max(row.next_sequence);
-        state.gaps = gaps;
+        state.passed_over = passed_over;
         fault
     }
 
@@ -275,14 +292,14 @@ impl Producers {
         state.found = state.found.saturating_add(records);
         report.first_sequence.get_or_insert(first);
         report.last_sequence = Some(state.next - 1);
-        self.find_hole(at, first, Some(index), &loaded.gaps, None);
+        self.find_gap(at, first, Some(index), &loaded.gaps, None);
         self.states[at].placed.place(first + records);
         self.contradict(at, fault);
     }
 
-    /// Finds the hole in the numbers of the producer at `at` before `end`, which is the first number of the shard
+    /// Finds the gap in the numbers of the producer at `at` before `end`, which is the first number of the shard
     /// `before_shard`, or, with the `last` counts, the number after the last one.
-    fn find_hole(
+    fn find_gap(
         &mut self,
         at: usize,
         end: u64,
@@ -291,7 +308,7 @@ impl Producers {
         last: Option<&ProducerRow>,
     ) {
         let Progress { producer, base, placed, .. } = &mut self.states[at];
-        if !self.wants_holes {
+        if !self.wants_gaps {
             return placed.place(end);
         }
         let before = base.unwrap_or_default();
@@ -299,7 +316,7 @@ impl Producers {
         let overwritten = before.losses() - dropped;
         let before = Losses { dropped_by: before.dropped_by.at_most(dropped), overwritten, others: 0 };
         placed.find(producer.id, end, records, last.map(|row| (row, before)), |numbers, cause| {
-            self.holes.push(Hole {
+            self.gaps.push(SequenceGap {
                 producer: Arc::clone(producer),
                 first_sequence: numbers.start,
                 count: numbers.end - numbers.start,

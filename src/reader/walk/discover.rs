@@ -227,7 +227,7 @@ fn stamp(path: PathBuf) -> Option<Stamp> {
 /// two segments of a run, or one before a run if [`precedes`] says that it is of this run.
 fn join(files: &LogFiles, facts: &Facts, runs: VecDeque<Run>) -> Result<VecDeque<Run>> {
     let mut joined: VecDeque<Run> = VecDeque::new();
-    for mut run in fill_gaps(files, runs)? {
+    for mut run in take_in_between(files, runs)? {
         // Looks at the segments of unknown runs before it, the nearest first.
         let mut before = joined.len();
         while run.id.is_known() && !run.begins_here && before > 0 && !joined[before - 1].id.is_known() {
@@ -252,7 +252,7 @@ fn join(files: &LogFiles, facts: &Facts, runs: VecDeque<Run>) -> Result<VecDeque
 }
 
 /// Adds to each run the segments that stand between two of its own.
-fn fill_gaps(files: &LogFiles, runs: VecDeque<Run>) -> Result<Vec<Run>> {
+fn take_in_between(files: &LogFiles, runs: VecDeque<Run>) -> Result<Vec<Run>> {
     let mut filled: Vec<Run> = Vec::new();
     for run in runs {
         match filled.last_mut() {

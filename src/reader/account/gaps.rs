@@ -1,6 +1,6 @@
 //! Where numbers are missing in a producer's sequence, and why, as far as the files say.
 //!
-//! The causes come from three places: gap records, which stand in the block after the hole; rows, which tell how many
+//! The causes come from three places: gap records, which stand in the block after the gap; rows, which tell how many
 //! records were in missing blocks; and, after a producer's last record, its final counts. `producers` calls this for
 //! each shard and each end, in the order of block numbers.
 
@@ -13,7 +13,7 @@ use super::super::record::ProducerIdentity;
 
 /// Consecutive numbers of a producer that are not in the files, for one cause.
 #[derive(Clone, Debug)]
-pub(crate) struct Hole {
+pub(crate) struct SequenceGap {
     pub(crate) producer: Arc<ProducerIdentity>,
     pub(crate) first_sequence: u64,
     pub(crate) count: u64,
@@ -32,7 +32,7 @@ pub(super) struct Losses {
     pub(super) others: u64,
 }
 
-/// How far one producer's numbers are placed. Each number has its place in a shard or in a hole.
+/// How far one producer's numbers are placed. Each number has its place in a shard or in a gap.
 #[derive(Debug, Default)]
 pub(super) struct Placed {
     /// The number after the last one that is placed; `None` until the producer's first number is known.
@@ -41,7 +41,7 @@ pub(super) struct Placed {
     removed_below: u64,
     /// Records in missing blocks, by the counts in rows, that are not placed yet.
     damaged: u64,
-    /// The holes so far. Most producers have none.
+    /// The gaps so far. Most producers have none.
     found: Option<Box<Losses>>,
 }
 
@@ -51,7 +51,7 @@ impl Placed {
         self.next.get_or_insert(first);
     }
 
-    /// Notes that the numbers below `next` cannot be read: their segments are gone. If some came before them, the hole
+    /// Notes that the numbers below `next` cannot be read: their segments are gone. If some came before them, the gap
     /// is found with the next shard.
     pub(super) fn note_removed(&mut self, next: u64) {
         self.removed_below = next;
@@ -68,7 +68,7 @@ impl Placed {
         self.next = self.next.max(Some(end));
     }
 
-    /// Finds the hole before `end`, where a shard or nothing follows, by `records`, the gap records of the same block,
+    /// Finds the gap before `end`, where a shard or nothing follows, by `records`, the gap records of the same block,
     /// and `last`, if nothing follows: the final counts, and the losses before the files. Passes on each part of it
     /// that has a cause of its own, in order.
     pub(super) fn find(
@@ -130,7 +130,7 @@ impl Placed {
         self.found = Some(Box::new(sums));
     }
 
-    /// The causes of `count` numbers that no gap record explains, each with its part of them. Their order in the hole
+    /// The causes of `count` numbers that no gap record explains, each with its part of them. Their order in the gap
     /// is not known.
     fn causes_of(&mut self, count: u64, found: &Losses, last: Option<(&ProducerRow, Losses)>) -> Vec<(LossCause, u64)> {
         let damaged = self.damaged.min(count);
@@ -146,7 +146,7 @@ impl Placed {
             let tells = row.dropped == 0 || row.dropped_by.is_some();
             let totals = dropped_by.causes().chain([(LossCause::Overwritten, row.overwritten)]);
             let totals: Vec<_> = totals.filter(|(_, count)| *count > 0).collect();
-            // Earlier holes without a known cause may have used up a part of any count. That matters only if several
+            // Earlier gaps without a known cause may have used up a part of any count. That matters only if several
             // counts are left, because a cause never explains more than its count.
             if tells && (totals.len() == 1 || found.others == 0) {
                 for (cause, total) in totals {
@@ -206,18 +206,18 @@ mod tests {
         }
     }
 
-    fn holes(
+    fn gaps(
         placed: &mut Placed,
         end: u64,
         records: &[GapRecord],
         last: Option<&ProducerRow>,
     ) -> Vec<(u64, u64, LossCause)> {
-        let mut holes = Vec::new();
+        let mut gaps = Vec::new();
         let last = last.map(|row| (row, Losses::default()));
         placed.find(1, end, records, last, |numbers, cause| {
-            holes.push((numbers.start, numbers.end - numbers.start, cause));
+            gaps.push((numbers.start, numbers.end - numbers.start, cause));
         });
-        holes
+        gaps
     }
 
     fn begun() -> Placed {
@@ -227,20 +227,20 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_is_explained_by_gap_records_of_its_producer_and_the_rest_is_unknown() {
+    fn a_gap_is_explained_by_gap_records_of_its_producer_and_the_rest_is_unknown() {
         use LossCause::{DeviceFailed, RingFull, Unknown};
-        assert_eq!(holes(&mut begun(), 10, &[], None), []);
-        assert_eq!(holes(&mut begun(), 13, &[], None), [(10, 3, Unknown)]);
-        assert_eq!(holes(&mut begun(), 13, &[record(10, 3, RingFull)], None), [(10, 3, RingFull)]);
+        assert_eq!(gaps(&mut begun(), 10, &[], None), []);
+        assert_eq!(gaps(&mut begun(), 13, &[], None), [(10, 3, Unknown)]);
+        assert_eq!(gaps(&mut begun(), 13, &[record(10, 3, RingFull)], None), [(10, 3, RingFull)]);
         let other = GapRecord { producer: 2, ..record(10, 3, RingFull) };
-        assert_eq!(holes(&mut begun(), 13, &[other], None), [(10, 3, Unknown)]);
+        assert_eq!(gaps(&mut begun(), 13, &[other], None), [(10, 3, Unknown)]);
         let records = [record(0, 11, RingFull), record(12, 2, DeviceFailed), record(14, 100, DeviceFailed)];
         let expected = [(10, 1, RingFull), (11, 1, Unknown), (12, 8, DeviceFailed)];
-        assert_eq!(holes(&mut begun(), 20, &records, None), expected);
+        assert_eq!(gaps(&mut begun(), 20, &records, None), expected);
         let mut placed = begun();
         placed.place(15);
-        assert_eq!(holes(&mut placed, 17, &records, None), [(15, 2, DeviceFailed)]);
-        assert_eq!(holes(&mut placed, 17, &records, None), [], "each number once");
+        assert_eq!(gaps(&mut placed, 17, &records, None), [(15, 2, DeviceFailed)]);
+        assert_eq!(gaps(&mut placed, 17, &records, None), [], "each number once");
     }
 
     #[test]
@@ -250,45 +250,41 @@ mod tests {
         placed.note_damaged(3);
         let records = [record(12, 1, RingFull)];
         let expected = [(10, 2, Damaged), (12, 1, RingFull), (13, 1, Damaged), (14, 2, Unknown)];
-        assert_eq!(holes(&mut placed, 16, &records, None), expected);
+        assert_eq!(gaps(&mut placed, 16, &records, None), expected);
         placed.note_removed(20);
-        assert_eq!(holes(&mut placed, 22, &[], None), [(16, 4, Removed), (20, 2, Unknown)]);
+        assert_eq!(gaps(&mut placed, 22, &[], None), [(16, 4, Removed), (20, 2, Unknown)]);
         let mut first = Placed::default();
         first.note_removed(20);
-        assert_eq!(holes(&mut first, 21, &[], None), [(20, 1, Unknown)], "nothing was read before it");
+        assert_eq!(gaps(&mut first, 21, &[], None), [(20, 1, Unknown)], "nothing was read before it");
     }
 
     #[test]
-    fn the_final_counts_explain_the_last_hole() {
+    fn the_final_counts_explain_the_last_gap() {
         use LossCause::{DeviceFailed, Overwritten, RingFull, TimedOut, Unknown, Unwritten};
         let by = |ring_full, timed_out| DroppedBy { ring_full, timed_out, ..DroppedBy::default() };
-        assert_eq!(holes(&mut begun(), 15, &[], Some(&row(by(9, 0), 0, 0))), [(10, 5, RingFull)]);
-        assert_eq!(holes(&mut begun(), 15, &[], Some(&row(by(0, 0), 7, 0))), [(10, 5, Overwritten)]);
+        assert_eq!(gaps(&mut begun(), 15, &[], Some(&row(by(9, 0), 0, 0))), [(10, 5, RingFull)]);
+        assert_eq!(gaps(&mut begun(), 15, &[], Some(&row(by(0, 0), 7, 0))), [(10, 5, Overwritten)]);
         assert_eq!(
-            holes(&mut begun(), 22, &[], Some(&row(by(9, 0), 0, 0))),
+            gaps(&mut begun(), 22, &[], Some(&row(by(9, 0), 0, 0))),
             [(10, 9, RingFull), (19, 3, Unknown)],
             "no more than the count"
         );
         let mut placed = begun();
-        holes(&mut placed, 14, &[record(10, 4, RingFull)], None);
-        assert_eq!(holes(&mut placed, 20, &[], Some(&row(by(9, 0), 0, 0))), [(14, 5, RingFull), (19, 1, Unknown)]);
+        gaps(&mut placed, 14, &[record(10, 4, RingFull)], None);
+        assert_eq!(gaps(&mut placed, 20, &[], Some(&row(by(9, 0), 0, 0))), [(14, 5, RingFull), (19, 1, Unknown)]);
         let unwritten = row(by(9, 0), 0, 2);
-        assert_eq!(holes(&mut begun(), 15, &[], Some(&unwritten)), [(10, 2, Unwritten), (12, 3, RingFull)]);
+        assert_eq!(gaps(&mut begun(), 15, &[], Some(&unwritten)), [(10, 2, Unwritten), (12, 3, RingFull)]);
         let mut placed = begun();
-        holes(&mut placed, 14, &[record(10, 4, RingFull)], None);
+        gaps(&mut placed, 14, &[record(10, 4, RingFull)], None);
         let expected = [(14, 1, RingFull), (15, 2, TimedOut), (17, 1, Unknown)];
-        assert_eq!(holes(&mut placed, 18, &[], Some(&row(by(5, 2), 0, 0))), expected);
+        assert_eq!(gaps(&mut placed, 18, &[], Some(&row(by(5, 2), 0, 0))), expected);
         let mut placed = begun();
-        holes(&mut placed, 14, &[], None);
-        assert_eq!(
-            holes(&mut placed, 18, &[], Some(&row(by(5, 2), 0, 0))),
-            [(14, 4, Unknown)],
-            "as is the hole before"
-        );
+        gaps(&mut placed, 14, &[], None);
+        assert_eq!(gaps(&mut placed, 18, &[], Some(&row(by(5, 2), 0, 0))), [(14, 4, Unknown)], "as is the gap before");
         let of_revision_1 = ProducerRow { dropped_by: None, ..row(by(5, 0), 0, 0) };
-        assert_eq!(holes(&mut begun(), 15, &[], Some(&of_revision_1)), [(10, 5, Unknown)]);
+        assert_eq!(gaps(&mut begun(), 15, &[], Some(&of_revision_1)), [(10, 5, Unknown)]);
         let mut placed = begun();
         let records = [record(10, 4, DeviceFailed)];
-        assert_eq!(holes(&mut placed, 14, &records, Some(&row(by(5, 2), 0, 0))), [(10, 4, DeviceFailed)]);
+        assert_eq!(gaps(&mut placed, 14, &records, Some(&row(by(5, 2), 0, 0))), [(10, 4, DeviceFailed)]);
     }
 }
