@@ -187,7 +187,7 @@ pub use producer::Producer;
 pub use producer_builder::ProducerBuilder;
 pub use reader::asynclogger;
 pub use reader::{
-    BlockCounts, Entries, Entry, EntryRef, Figures, FiguresReader, Filter, Finding, Gap, Latency, LogInfo,
+    BlockCounts, Entries, Entry, EntryRef, Figures, FiguresReader, Filter, Finding, Gap, InUse, Latency, LogInfo,
     ProducerFigures, ProducerReport, ReadOptions, Reader, Record, RecordRef, Report, RunId, RunReport, SegmentInfo,
     Severity, SnapshotInfo, Verdict, Verification, info, snapshots, verify,
 };

@@ -5,15 +5,15 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use diolog::{Figures, FiguresReader, Level, Logger, Overflow, Producer, Verdict};
+use diolog::{Figures, FiguresReader, InUse, Level, Logger, Overflow, Producer, Verdict};
 
 /// The block flag for figures, and the one for a clean end.
 const FIGURES: u8 = 0x10;
 const CLEAN_END: u8 = 0x02;
 
 /// What a reader says of a log that is `in_use` or not: off Linux nothing tells.
-fn tells_use(in_use: bool) -> Option<bool> {
-    cfg!(all(target_os = "linux", not(diolog_portable))).then_some(in_use)
+fn told(in_use: InUse) -> InUse {
+    if cfg!(all(target_os = "linux", not(diolog_portable))) { in_use } else { InUse::Unknown }
 }
 
 /// Logs until the files hold `rows` more rows of figures. Returns them.
@@ -40,7 +40,7 @@ fn figures_come_once_a_second_and_only_in_blocks_that_hold_records() {
     logger.flush().expect("durable");
     let mut watch = FiguresReader::open(&path).expect("a log");
     assert_eq!(watch.newest(), None, "the first row comes after a second");
-    assert_eq!(watch.in_use(), tells_use(true));
+    assert_eq!(watch.in_use(), told(InUse::Yes));
     let rows = rows(&logger, &producer, &mut watch, 2);
     let stats = logger.stats();
     assert!(rows[1].monotonic_ns - rows[0].monotonic_ns >= 1_000_000_000, "{rows:#?}");
@@ -64,7 +64,7 @@ fn figures_come_once_a_second_and_only_in_blocks_that_hold_records() {
     assert!(blocks.iter().all(|&(flags, records)| records > 0 || flags & CLEAN_END != 0), "{blocks:?}");
     // Whoever comes later finds the same.
     let later = FiguresReader::open(&path).expect("a log");
-    assert_eq!(later.in_use(), tells_use(false));
+    assert_eq!(later.in_use(), told(InUse::No));
     assert_eq!(later.newest().expect("figures").written, stats.written, "those in the clean end are final");
     assert_eq!(later.previous().map(|before| before.run), Some(last.run));
 }

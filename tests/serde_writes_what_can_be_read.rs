@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use diolog::{Config, DevicePreference, Level, Logger, Overflow};
+use diolog::{Config, DevicePreference, InUse, Level, Logger, Overflow};
 use serde_json::{Value, json};
 
 #[test]
@@ -53,6 +53,12 @@ fn a_verification_is_written_with_its_sequence_numbers_as_texts() {
         written,
         serde_json::from_str::<Value>(&serde_json::to_string(&verification).expect("text")).expect("JSON")
     );
+}
+
+#[test]
+fn whether_a_log_is_in_use_is_true_false_or_null() {
+    let written = serde_json::to_value([InUse::Yes, InUse::No, InUse::Unknown]).expect("written");
+    assert_eq!(written, json!([true, false, null]));
 }
 
 #[test]

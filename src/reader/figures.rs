@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::callsites::KnownCallsites;
-use super::files::{InUse, Inspected, LogFiles, Segment, sort};
+use super::files::{Inspected, LogFiles, Segment, sort};
 use super::record::RunId;
+use super::report::InUse;
 use super::scan::{Cursor, Loaded, Scanned, SegmentFile};
 use crate::error::Result;
 use crate::format::{BlockFlags, DroppedBy, LogFigures, LogId, ProducerFigures, State};
@@ -209,9 +210,9 @@ impl FiguresReader {
         self.previous.as_ref()
     }
 
-    /// Whether a logger has the log open; `None` if the system cannot tell.
-    pub fn in_use(&self) -> Option<bool> {
-        self.files.reported(self.files.in_use())
+    /// Whether a logger has the log open.
+    pub fn in_use(&self) -> InUse {
+        if self.files.is_directory { self.files.in_use() } else { InUse::Unknown }
     }
 
     /// The process id of that logger, if the system says it.

@@ -7,9 +7,9 @@ use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, LogId, Newer, StatusCode};
 
 use super::callsites::KnownCallsites;
-use super::files::{InUse, Inspected, LogFiles, Segment, Sorted, misplacement, not_a_log, rings_without_run, sort};
+use super::files::{Inspected, LogFiles, Segment, Sorted, misplacement, not_a_log, rings_without_run, sort};
 use super::record::{Anchors, Origin, RunId};
-use super::report::{Finding, Severity};
+use super::report::{Finding, InUse, Severity};
 use super::scan::{Cursor, Loaded, Scanned, newer_in};
 
 /// Blocks of a segment that are read whole, to find the device's note.
@@ -78,8 +78,8 @@ pub struct LogInfo {
     /// Files prepared and not used yet.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::paths"))]
     pub prepared_files: Vec<PathBuf>,
-    /// Whether a logger has the log open. `None` if the system cannot tell, or if `path` is one file of a log.
-    pub in_use: Option<bool>,
+    /// Whether a logger has the log open.
+    pub in_use: InUse,
     /// The process id of that logger, if the system says it.
     pub in_use_by: Option<u32>,
     /// Files with a damaged header, files that cannot be read, and files or blocks of a newer diolog.
@@ -113,7 +113,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     let lock = files.in_use();
     let in_use = lock == InUse::Yes;
     if files.is_directory {
-        info.in_use = files.reported(lock);
+        info.in_use = lock;
         info.in_use_by = files.in_use_by();
     }
     let rings = files.runs_with_rings();

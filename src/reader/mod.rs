@@ -54,7 +54,7 @@ pub use gap::{Entry, EntryRef, Gap};
 pub use info::{LogInfo, SegmentInfo, info};
 pub use options::ReadOptions;
 pub use record::{Record, RecordRef, RunId};
-pub use report::{BlockCounts, Finding, ProducerReport, Report, RunReport, Severity, Verdict};
+pub use report::{BlockCounts, Finding, InUse, ProducerReport, Report, RunReport, Severity, Verdict};
 pub(crate) use snapshots::written_by_last_snapshot;
 pub use snapshots::{SnapshotInfo, snapshots};
 pub use verify::{Verification, verify};

@@ -73,6 +73,32 @@ pub enum Severity {
     Lost,
 }
 
+/// Whether a logger has a log open.
+///
+/// Serialised as `true`, `false` or null.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum InUse {
+    /// A logger holds the log's lock.
+    Yes,
+    /// None does.
+    No,
+    /// The system cannot tell without taking the lock, the lock file may not be read, or one file of the log is read by
+    /// itself.
+    #[default]
+    Unknown,
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for InUse {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            InUse::Yes => to.serialize_bool(true),
+            InUse::No => to.serialize_bool(false),
+            InUse::Unknown => to.serialize_none(),
+        }
+    }
+}
+
 /// Something that is not as it should be, or worth knowing, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -283,9 +309,8 @@ pub struct Report {
     pub newer_files: u64,
     /// Numbered files without a readable block, or that may not be read.
     pub unreadable_files: u64,
-    /// Whether a logger had the log open when all that was there had been read. `None` if the system cannot tell, or
-    /// if one file of the log was read by itself.
-    pub in_use: Option<bool>,
+    /// Whether a logger had the log open when all that was there had been read.
+    pub in_use: InUse,
     /// The process id of that logger, if the system says it.
     pub in_use_by: Option<u32>,
     /// Segments that retention removed while the log was read, before their turn came.
@@ -371,7 +396,7 @@ impl Report {
             Some(Severity::Lost) => Verdict::Lost,
         };
         let of_ends = if self.runs.iter().all(|run| run.clean_end || run.in_use || run.goes_on) {
-            if self.in_use == Some(true) { Verdict::InUse } else { Verdict::Clean }
+            if self.in_use == InUse::Yes { Verdict::InUse } else { Verdict::Clean }
         } else {
             Verdict::Unconfirmed
         };

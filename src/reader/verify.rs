@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::error::Result;
 
 use super::account::{Account, out_of_bounds, times_go_back};
-use super::files::{InUse, not_a_log};
-use super::report::{Report, Verdict};
+use super::files::not_a_log;
+use super::report::{InUse, Report, Verdict};
 use super::scan::{BlockLocation, Loaded, Message, Messages, PassedOver};
 use super::walk::{Step, Walk};
 

@@ -13,20 +13,9 @@ use std::sync::Arc;
 use crate::format::{LogId, StoredRunId};
 
 use super::super::record::RunId;
-use super::super::report::Severity;
+use super::super::report::{InUse, Severity};
 use super::inspect::{Inspected, Segment};
 use super::runs::Run;
-
-/// Whether a logger has the log open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InUse {
-    /// Some process holds the log's lock.
-    Yes,
-    /// None does.
-    No,
-    /// The system cannot tell without taking the lock, or the lock file may not be read.
-    Unknown,
-}
 
 /// The facts about a log's files.
 #[derive(Debug, Default)]

@@ -19,10 +19,10 @@ use crate::sys::{self, LockHolder, LockState};
 
 use super::callsites::KnownCallsites;
 use super::record::RunId;
-use super::report::{Finding, Severity};
+use super::report::{Finding, InUse, Severity};
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile};
 
-pub(crate) use absence::{Facts, InUse, Suspicion, rings_without_run, suspicions};
+pub(crate) use absence::{Facts, Suspicion, rings_without_run, suspicions};
 use inspect::Naming;
 pub(crate) use inspect::{Inspected, Segment, misplacement};
 pub(crate) use runs::{Run, Sorted, sort};
@@ -158,18 +158,13 @@ impl LogFiles {
         self.known.insert(path.to_owned());
     }
 
-    /// Whether a logger has the log open.
+    /// Whether a logger has the log open. Of one file, whether one has the log of its directory open.
     pub(crate) fn in_use(&self) -> InUse {
         match self.lock_state() {
             Some(LockState::Held(_)) => InUse::Yes,
             Some(LockState::Free) => InUse::No,
             Some(LockState::Unknown) | None => InUse::Unknown,
         }
-    }
-
-    /// What a report says of that answer: `None` if it is unknown, or if one file is read by itself.
-    pub(crate) fn reported(&self, in_use: InUse) -> Option<bool> {
-        (self.is_directory && in_use != InUse::Unknown).then_some(in_use == InUse::Yes)
     }
 
     /// The process id of the logger that has the log open, if there is one and the system says which.

@@ -29,6 +29,17 @@ pub(crate) struct SegmentFile {
     file: Option<File>,
 }
 
+/// What is at the path of a file that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtPath {
+    /// That file.
+    This,
+    /// Another one.
+    Another,
+    /// No file.
+    Nothing,
+}
+
 impl SegmentFile {
     /// Opens the file at `path`. A symbolic link is followed only if `follow` is set.
     pub(crate) fn open(path: &Path, follow: bool) -> Result<SegmentFile> {
@@ -51,11 +62,16 @@ impl SegmentFile {
         self.with_file("examine", None, |file| Ok(file.metadata()?.len()))
     }
 
-    /// Whether this is the file at its path; `None` if no file is there.
-    pub(crate) fn is_at_its_path(&self) -> Option<bool> {
-        match &self.file {
+    /// What is at the file's path now. If it is not held open, any file there is taken for it.
+    pub(crate) fn at_its_path(&self) -> AtPath {
+        let is_this = match &self.file {
             Some(file) => sys::is_at(file, &self.path),
             None => self.path.exists().then_some(true),
+        };
+        match is_this {
+            Some(true) => AtPath::This,
+            Some(false) => AtPath::Another,
+            None => AtPath::Nothing,
         }
     }
 

@@ -58,7 +58,7 @@ fn a_reader_stops_before_a_block_in_flight() {
     let _writer = locked(&directory);
     let (run, mut reader) = stopped_before_a_block_in_flight(&directory);
     // Off Linux the reader cannot tell that the log is in use.
-    let in_use = reader.report().in_use == Some(true);
+    let in_use = reader.report().in_use == InUse::Yes;
     let expected = if in_use { Verdict::InUse } else { Verdict::Unconfirmed };
     assert_eq!((reader.report().blocks.torn, reader.report().verdict()), (0, expected));
     run.write(directory.path());
@@ -294,13 +294,13 @@ fn a_log_in_use_is_not_called_torn_and_its_end_is_found_after_its_logger_is_gone
     let report = reader.report();
     assert_eq!((report.verdict(), report.in_use_by), (Verdict::InUse, Some(std::process::id())), "{report:#?}");
     assert_eq!(verify(directory.path()).expect("verify").verdict, Verdict::InUse);
-    assert_eq!(info(directory.path()).expect("info").in_use, Some(true));
+    assert_eq!(info(directory.path()).expect("info").in_use, InUse::Yes);
 
     // The logger ends while a reader is between its look at the lock and the end of the files.
     let mut late = Reader::open(directory.path()).expect("open");
     drop(writer);
     assert_eq!(rows(&mut late), [row("a", 10, 1, 0)]);
-    assert_eq!((late.report().verdict(), late.report().in_use), (Verdict::Unconfirmed, Some(false)));
+    assert_eq!((late.report().verdict(), late.report().in_use), (Verdict::Unconfirmed, InUse::No));
     run.close().write(directory.path());
     assert_eq!(read(directory.path()).1.verdict(), Verdict::Clean);
 }
@@ -316,7 +316,7 @@ fn a_log_that_is_closed_while_it_is_read_is_read_to_its_end() {
     run.segment(2).block(Block::new().record(1, 20, "b")).close().write(directory.path());
     drop(writer);
     assert_eq!(rows(&mut reader), [row("a", 10, 1, 0), row("b", 20, 1, 1)]);
-    assert_eq!((reader.report().verdict(), reader.report().in_use), (Verdict::Clean, Some(false)));
+    assert_eq!((reader.report().verdict(), reader.report().in_use), (Verdict::Clean, InUse::No));
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn a_dead_process_is_not_writing_the_run_that_it_left_though_another_logger_has_
         run.block(Block::new().record(1, 10, "a")).write(directory.path());
         let report = verify(directory.path()).expect("verify").report;
         let info = info(directory.path()).expect("info");
-        assert_eq!((report.verdict(), report.in_use, info.in_use), (verdict, Some(true), Some(true)), "{report:#?}");
+        assert_eq!((report.verdict(), report.in_use, info.in_use), (verdict, InUse::Yes, InUse::Yes), "{report:#?}");
         let is_written = verdict == Verdict::InUse;
         assert_eq!((report.runs[0].in_use, info.segments[0].in_use), (is_written, is_written));
     }

@@ -10,9 +10,9 @@ use std::time::SystemTime;
 use crate::error::Result;
 use crate::format::{BlockFlags, BlockHeader, LogId};
 
-use super::super::files::{Facts, InUse, Inspected, LogFiles, Run, Segment, Sorted, misplacement, not_a_log, sort};
+use super::super::files::{Facts, Inspected, LogFiles, Run, Segment, Sorted, misplacement, not_a_log, sort};
 use super::super::record::RunId;
-use super::super::report::{Report, Severity};
+use super::super::report::{InUse, Report, Severity};
 use super::super::scan::{Cursor, Loaded, Scanned};
 
 /// If a segment has no header, so many of its blocks are compared with those of a run, to find out whether it belongs to

@@ -3,7 +3,7 @@
 //! Nothing waits here. A block that may still come ends the walk for now; the walk's caller decides whether to look
 //! again, after how long, or to go on without it.
 
-use super::super::files::InUse;
+use super::super::report::InUse;
 
 /// The state of reading a log that may grow.
 #[derive(Debug)]

@@ -19,10 +19,10 @@ use crate::format::{BlockFlags, MERGE_BYTES_MAX, segment_file_name};
 
 use super::account::{Account, Before, Location, Trailing};
 use super::callsites::KnownCallsites;
-use super::files::{InUse, Run, Segment, suspicions};
+use super::files::{Run, Segment, suspicions};
 use super::record::{RunContext, RunId};
-use super::report::Finding;
-use super::scan::{BlockLocation, Chunk, Debris, Loaded, SegmentFile};
+use super::report::{Finding, InUse};
+use super::scan::{AtPath, BlockLocation, Chunk, Debris, Loaded, SegmentFile};
 use discover::Runs;
 use live::{Decision, Live};
 use plan::{Item, Plan, Planned};
@@ -178,9 +178,9 @@ impl Walk {
     /// Reports what depends on the present end of the log: whether it is in use, and suspicious files. More blocks or files
     /// may change that.
     fn report_end(&mut self) {
-        let in_use = self.runs.files.reported(self.in_use());
+        let in_use = if self.runs.files.is_directory { self.in_use() } else { InUse::Unknown };
         self.account.report.in_use = in_use;
-        self.account.report.in_use_by = if in_use == Some(true) { self.runs.files.in_use_by() } else { None };
+        self.account.report.in_use_by = if in_use == InUse::Yes { self.runs.files.in_use_by() } else { None };
         if let (Some((index, id)), Some(next)) = (self.runs.facts.last_segment(), self.account.blocks.expected())
             && let Some(run) = self.account.report.runs.last_mut()
         {
@@ -202,15 +202,15 @@ impl Walk {
     /// Whether the log is no longer at its path: it was removed, or another one is there now.
     pub(super) fn is_replaced(&self) -> bool {
         let last = self.reading.as_ref().and_then(|reading| {
-            let (segment, is_at_its_path) = reading.plan.last_open()?;
-            Some((reading.run.segments()[segment].number, is_at_its_path))
+            let (segment, at_path) = reading.plan.last_open()?;
+            Some((reading.run.segments()[segment].number, at_path))
         });
         !self.runs.files.is_at_its_path()
             || match last {
-                None | Some((_, Some(true))) => false,
-                Some((_, Some(false))) => true,
+                None | Some((_, AtPath::This)) => false,
+                Some((_, AtPath::Another)) => true,
                 // Retention removes a segment only after there is a later one.
-                Some((number, None)) => self.runs.files.ends_at(number),
+                Some((number, AtPath::Nothing)) => self.runs.files.ends_at(number),
             }
     }
 

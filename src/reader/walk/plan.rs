@@ -18,7 +18,7 @@ use crate::format::GRID_BYTES;
 
 use super::super::account::Trailing;
 use super::super::files::{LogFiles, Run, Segment};
-use super::super::scan::{BlockLocation, Cursor, Debris, Found, Scanned, SegmentFile};
+use super::super::scan::{AtPath, BlockLocation, Cursor, Debris, Found, Scanned, SegmentFile};
 
 /// How many files of a run are held open at most. After many failures of the device in a row, more files may have to be
 /// scanned side by side: the others are opened for each read.
@@ -199,9 +199,9 @@ impl Plan {
         self.open.iter().try_for_each(|open| open.file.sync())
     }
 
-    /// The last segment that is open, and whether it is the file at its path: `None` if no file is there.
-    pub(super) fn last_open(&self) -> Option<(usize, Option<bool>)> {
-        self.open.last().map(|open| (open.segment, open.file.is_at_its_path()))
+    /// The last segment that is open, and what is at its path.
+    pub(super) fn last_open(&self) -> Option<(usize, AtPath)> {
+        self.open.last().map(|open| (open.segment, open.file.at_its_path()))
     }
 
     /// The debris after the last block of the segment that may still grow.

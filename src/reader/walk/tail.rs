@@ -56,6 +56,15 @@ pub(crate) struct TailBlock<'a> {
     loaded: &'a Loaded,
 }
 
+/// What can be read of a block, by all its copies.
+enum Readable {
+    /// A good copy, which is loaded.
+    Good,
+    /// None but a copy that a newer diolog can read.
+    NewerAlone,
+    Nothing,
+}
+
 /// Consecutive records of one producer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TailShard {
@@ -159,27 +168,28 @@ impl RunTail {
                 }
                 Some(Item::Block(block)) => {
                     self.plan.mark_read(&block);
-                    if let Some(is_newer) = self.load(&block)? {
-                        return Ok(Some(if is_newer { TailItem::Newer } else { self.block(&block) }));
+                    match self.load(&block)? {
+                        Readable::Good => return Ok(Some(self.block(&block))),
+                        Readable::NewerAlone => return Ok(Some(TailItem::Newer)),
+                        Readable::Nothing => {}
                     }
                 }
             }
         }
     }
 
-    /// Loads a good copy of the block. Returns whether there is only one that a newer diolog can read; `None` if there
-    /// is none at all.
-    fn load(&mut self, block: &Planned) -> Result<Option<bool>> {
-        let mut newer = None;
+    /// Loads a good copy of the block, if there is one.
+    fn load(&mut self, block: &Planned) -> Result<Readable> {
+        let mut without_good = Readable::Nothing;
         for location in block.all() {
             if location.newer.is_some() {
-                newer = Some(true);
+                without_good = Readable::NewerAlone;
             } else if self.loaded.read_through(&mut self.chunk, location)? {
                 self.loaded.take_apart(&location.header, &mut self.callsites);
-                return Ok(Some(false));
+                return Ok(Readable::Good);
             }
         }
-        Ok(newer)
+        Ok(without_good)
     }
 
     fn block(&self, block: &Planned) -> TailItem<'_> {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use diolog::{LogInfo, SegmentInfo, Severity};
+use diolog::{InUse, LogInfo, SegmentInfo, Severity};
 use serde_json::{Value, json};
 
 use super::report;
@@ -70,14 +70,14 @@ fn text(path: &Path, info: &LogInfo, when: &mut When, out: &mut Vec<u8>) {
         units::bytes(sum(|segment| segment.file_bytes)),
         units::bytes(sum(|segment| segment.used_bytes)),
     );
-    if info.in_use == Some(true) {
+    if info.in_use == InUse::Yes {
         let _ = writeln!(out, "  {}", in_use(info.in_use_by));
     }
     for (at, segments) in runs.iter().enumerate() {
         let _ = writeln!(out);
         let is_written = segments.last().is_some_and(|last| last.in_use);
         let end = match path.is_dir() || is_closed(segments) {
-            true => run_end(is_closed(segments), info.in_use.map(|_| is_written), info.in_use_by),
+            true => run_end(is_closed(segments), is_written, info.in_use, info.in_use_by),
             false => ALONE.into(),
         };
         let recovered = segments.iter().any(|segment| segment.recovered);

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use diolog::{CallsiteInfo, Filter, Reader};
+use diolog::{CallsiteInfo, Filter, InUse, Reader};
 
 use crate::args::Select;
 use crate::text::escape;
@@ -22,7 +22,7 @@ pub(super) fn say_unmatched(select: &Select, readers: &[&Reader]) {
         return;
     }
     let reports = || readers.iter().map(|reader| reader.report());
-    let at = match (reports().any(|report| report.unread_blocks > 0), reports().any(|it| it.in_use == Some(true))) {
+    let at = match (reports().any(|report| report.unread_blocks > 0), reports().any(|it| it.in_use == InUse::Yes)) {
         (true, _) => " at these times",
         (false, true) => " so far",
         (false, false) => "",

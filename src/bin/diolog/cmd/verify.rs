@@ -55,7 +55,7 @@ fn text(arguments: &Verify, path: &Path, report: &Report, out: &mut Vec<u8>) {
         let _ = writeln!(out);
         let end = match run.goes_on {
             true => GOES_ON.into(),
-            false => run_end(run.clean_end, report.in_use.map(|_| run.in_use), report.in_use_by),
+            false => run_end(run.clean_end, run.in_use, report.in_use, report.in_use_by),
         };
         let end = with_recovery(end, path, &run.run, run.recovered, run.in_use);
         run_text(at + 1, report.runs.len(), run, &end, arguments.all, out);

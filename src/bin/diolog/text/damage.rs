@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::path::Path;
 
-use diolog::{DroppedBy, Finding, LossCause, Report, RunId, Severity, Verdict};
+use diolog::{DroppedBy, Finding, InUse, LossCause, Report, RunId, Severity, Verdict};
 use serde_json::{Value, json};
 
 use crate::exit::{Failure, Status};
@@ -27,7 +27,7 @@ pub(crate) fn state(report: &Report) -> String {
         parts.push(if why.is_empty() { verdict.to_string() } else { format!("{verdict}: {why}") });
     }
     match report.in_use {
-        Some(true) => parts.push(in_use(report.in_use_by)),
+        InUse::Yes => parts.push(in_use(report.in_use_by)),
         _ if verdict <= Verdict::Dropped => parts.push(Verdict::Clean.to_string()),
         _ => {}
     }
@@ -79,8 +79,8 @@ fn why(report: &Report, verdict: Verdict) -> Vec<String> {
 fn not_closed(report: &Report) -> Option<String> {
     let open = report.runs.iter().filter(|run| !run.clean_end && !run.in_use && !run.goes_on).count() as u64;
     let how = match report.in_use {
-        Some(_) => "ended without close",
-        None => "not closed: in use, or ended without close",
+        InUse::Yes | InUse::No => "ended without close",
+        InUse::Unknown => "not closed: in use, or ended without close",
     };
     (open > 0).then(|| format!("{} {how}", counted(open, "run")))
 }
@@ -109,14 +109,13 @@ pub(crate) fn in_use(by: Option<u32>) -> String {
     by.map_or_else(|| "in use".into(), |process| format!("in use by process {process}"))
 }
 
-/// How a run ended, if it did. `is_written`: a logger is writing it, the process `by` if that is known; `None` if it is
-/// not known whether one is.
-pub(crate) fn run_end(clean_end: bool, is_written: Option<bool>, by: Option<u32>) -> String {
-    match is_written {
+/// How a run of a log ended, if it did. `is_written`: a logger is writing it, the process `by` if that is known.
+pub(crate) fn run_end(clean_end: bool, is_written: bool, log: InUse, by: Option<u32>) -> String {
+    match log {
         _ if clean_end => CLOSED.into(),
-        Some(true) => in_use(by),
-        Some(false) => "ended without close".into(),
-        None => "not closed: in use, or ended without close".into(),
+        _ if is_written => in_use(by),
+        InUse::Yes | InUse::No => "ended without close".into(),
+        InUse::Unknown => "not closed: in use, or ended without close".into(),
     }
 }
 
@@ -174,7 +173,7 @@ pub(crate) fn print_findings(path: &Path, report: &Report, allow_drops: bool) ->
     let verdict = report.verdict();
     let has_refused = report.runs.iter().any(|run| run.refused_no_ring > 0);
     let not_closed = not_closed(report);
-    if report.in_use == Some(true) || report.dropped() > 0 || has_refused || verdict == Verdict::Unconfirmed {
+    if report.in_use == InUse::Yes || report.dropped() > 0 || has_refused || verdict == Verdict::Unconfirmed {
         say_of_log(state(report));
     } else {
         not_closed.into_iter().for_each(say_of_log);

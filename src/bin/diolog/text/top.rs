@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use diolog::{Figures, Latency, LossCause, State};
+use diolog::{Figures, InUse, Latency, LossCause, State};
 use serde_json::{Value, json};
 
 use crate::text::escape;
@@ -16,8 +16,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) path: &'a Path,
     pub(crate) newest: Option<&'a Figures>,
     pub(crate) previous: Option<&'a Figures>,
-    /// Whether a logger has the log open, if the system tells.
-    pub(crate) in_use: Option<bool>,
+    /// Whether a logger has the log open.
+    pub(crate) in_use: InUse,
     /// The process of that logger.
     pub(crate) pid: Option<u32>,
     /// The wall time now, in nanoseconds since the Unix epoch.
@@ -32,7 +32,7 @@ impl Seen<'_> {
 
     /// Whether the figures are those of a log that is written, as far as the system tells: its counts grow.
     fn grows(&self) -> bool {
-        self.in_use != Some(false)
+        self.in_use != InUse::No
     }
 
     /// The growth of a count a second between the last two rows; "-" if there is but one.
@@ -65,10 +65,10 @@ impl Seen<'_> {
     /// Who writes the log.
     fn writer(&self) -> String {
         match (self.in_use, self.pid) {
-            (Some(true), Some(pid)) => format!("written by process {pid}"),
-            (Some(true), None) => "in use".to_owned(),
-            (Some(false), _) => "not in use".to_owned(),
-            (None, _) => "in use or not: unknown here".to_owned(),
+            (InUse::Yes, Some(pid)) => format!("written by process {pid}"),
+            (InUse::Yes, None) => "in use".to_owned(),
+            (InUse::No, _) => "not in use".to_owned(),
+            (InUse::Unknown, _) => "in use or not: unknown here".to_owned(),
         }
     }
 }
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_log_without_figures_says_so() {
         let path = Path::new("orders");
-        let seen = Seen { path, newest: None, previous: None, in_use: Some(true), pid: Some(7), now_unix_ns: 0 };
+        let seen = Seen { path, newest: None, previous: None, in_use: InUse::Yes, pid: Some(7), now_unix_ns: 0 };
         let mut out = Vec::new();
         lines(&seen, 8, &mut out);
         line(&seen, "now", &mut out);
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(text, format!("orders: {writer}, no figures yet\nnow orders: {writer}, no figures yet"));
         assert_eq!(json(&seen)["figures"], Value::Null);
         let mut out = Vec::new();
-        line(&Seen { in_use: Some(false), pid: None, ..seen }, "now", &mut out);
+        line(&Seen { in_use: InUse::No, pid: None, ..seen }, "now", &mut out);
         assert_eq!(String::from_utf8(out).expect("UTF-8"), "now orders: not in use, left no figures");
     }
 }
