@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::callsites::KnownCallsites;
-use super::files::{Inspected, LogFiles, Segment, sort};
+use super::files::{Inspected, LogFiles, Segment, log_of, sort};
 use super::record::RunId;
 use super::report::InUse;
 use super::scan::{Cursor, Loaded, Scanned, SegmentFile};
 use crate::error::Result;
-use crate::format::{BlockFlags, DroppedBy, LogFigures, LogId, ProducerFigures, State};
+use crate::format::{BlockFlags, DroppedBy, LogFigures, ProducerFigures, State};
 
 /// The figures of a log at one moment, as its writer has left them in a block.
 ///
@@ -223,15 +223,15 @@ impl FiguresReader {
     /// The segments that were not listed yet, in their order.
     fn new_segments(&mut self) -> Result<Vec<(RunId, Segment)>> {
         let mut segments = Vec::new();
-        let in_use = self.files.in_use() == InUse::Yes;
-        for (_, path, inspected) in self.files.inspect_all(in_use)? {
+        let is_open = self.files.in_use() == InUse::Yes;
+        for (_, path, inspected) in self.files.inspect_all(is_open)? {
             if let Inspected::Segment(segment) = inspected {
                 self.files.mark_known(&path);
                 segments.push(segment);
             }
         }
-        let log = LogId::of_directory(segments.iter().rev().filter_map(|it| Some(it.header.as_ref()?.log)));
-        let runs = sort(segments, log.filter(|_| self.files.is_directory)).runs;
+        let log = log_of(&segments).filter(|_| self.files.is_directory);
+        let runs = sort(segments, log).runs;
         Ok(runs.iter().flat_map(|run| run.segments().iter().map(|segment| (run.id, segment.clone()))).collect())
     }
 

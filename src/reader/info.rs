@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Result, is_not_found};
-use crate::format::{BlockFlags, LogId, Newer, StatusCode};
+use crate::format::{BlockFlags, Newer, StatusCode};
 
 use super::callsites::KnownCallsites;
-use super::files::{Inspected, LogFiles, Segment, Sorted, misplacement, not_a_log, rings_without_run, sort};
+use super::files::{
+    Inspected, LogFiles, Run, Segment, Sorted, log_of, misplacement, not_a_log, rings_without_run, sort,
+};
 use super::record::{Anchors, Origin, RunId};
 use super::report::{Finding, InUse, Severity};
 use super::scan::{Cursor, Loaded, Scanned, newer_in};
@@ -111,93 +113,29 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     let files = LogFiles::open(path.as_ref(), false)?;
     let mut info = LogInfo::default();
     let lock = files.in_use();
-    let in_use = lock == InUse::Yes;
+    let is_open = lock == InUse::Yes;
     if files.is_directory {
         info.in_use = lock;
         info.in_use_by = files.in_use_by();
     }
     let rings = files.runs_with_rings();
-    let (mut segments, mut prepared, mut numbers) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for (number, path, inspected) in files.inspect_all(in_use)? {
-        numbers.insert(number);
-        let mut find = |severity, what| {
-            info.findings.push(Finding { severity, path: path.clone(), offset: None, what });
-        };
-        match inspected {
-            Inspected::Segment(segment) => {
-                if segment.header.is_none() {
-                    find(Severity::Unconfirmed, "its header is damaged: `diolog verify` says more".into());
-                }
-                segments.push(segment);
-            }
-            Inspected::Misplaced(segment, displaced) => {
-                find(Severity::Unconfirmed, misplacement(number, &segment));
-                numbers.insert(segment.index());
-                segments.extend([segment].into_iter().chain(displaced));
-            }
-            Inspected::Prepared => prepared.push((number, path)),
-            Inspected::Newer(what) => find(Severity::Newer, what),
-            Inspected::Unreadable(what) | Inspected::Forbidden(what) => find(Severity::Unconfirmed, what),
-        }
-    }
-    let logs = segments.iter().rev().filter_map(|segment| Some(segment.header.as_ref()?.log));
-    let log = LogId::of_directory(logs).filter(|_| files.is_directory);
+    let Listed { segments, mut prepared, numbers } = list(&files, is_open, &mut info.findings)?;
+    let log = log_of(&segments).filter(|_| files.is_directory);
     let Sorted { runs, foreign } = sort(segments, log);
-    info.findings.extend(foreign.into_iter().map(|segment| Finding {
-        severity: Severity::Unconfirmed,
-        path: segment.path.to_path_buf(),
-        offset: None,
-        what: "belongs to another log".into(),
-    }));
+    info.findings
+        .extend(foreign.iter().map(|it| Finding::of_file(Severity::Unconfirmed, &*it.path, "belongs to another log")));
     if let Some(log) = log {
         info.findings.extend(files.misnamed(log, |number| numbers.contains(&number)));
     }
     let unknown = rings_without_run(&rings, |id| runs.iter().any(|run| run.id == *id), lock);
-    info.findings.extend(unknown.map(|unknown| Finding {
-        severity: unknown.severity,
-        path: unknown.path.to_path_buf(),
-        offset: None,
-        what: unknown.what,
-    }));
-    let mut last_header = None;
-    for run in runs {
-        // The file that was read last, and the number of the block after its last one.
-        let mut before: Option<(u64, u64)> = None;
-        for segment in run.segments() {
-            if let Some((file, next)) = before.filter(|(_, next)| *next < segment.first_number) {
-                let what = format!(
-                    "holds no block, and blocks {next} to {} of its run are missing: it was emptied",
-                    segment.first_number - 1
-                );
-                let is_between = |(number, _): &mut (u64, PathBuf)| (file..segment.number).contains(number);
-                info.findings.extend(prepared.extract_if(.., is_between).map(|(_, path)| Finding {
-                    severity: Severity::Unconfirmed,
-                    path,
-                    offset: None,
-                    what: what.clone(),
-                }));
-            }
-            last_header.clone_from(&segment.header);
-            match look(&files, run.id, segment, in_use) {
-                // Removed by retention since it was listed.
-                Err(error) if is_not_found(&error) && segment.number > 0 => {}
-                looked => {
-                    let (looked, newer, next) = looked?;
-                    before = Some((segment.number, next));
-                    info.findings.extend(newer.map(|newer| Finding {
-                        severity: Severity::Newer,
-                        path: looked.path.clone(),
-                        offset: None,
-                        what: format!("holds records written by a newer diolog ({newer})"),
-                    }));
-                    info.segments.push(looked);
-                }
-            }
-        }
+    info.findings.extend(unknown.map(|unknown| Finding::of_file(unknown.severity, &*unknown.path, unknown.what)));
+    for run in &runs {
+        look_at_run(&files, run, is_open, &mut prepared, &mut info)?;
     }
     info.prepared_files = prepared.into_iter().map(|(_, path)| path).collect();
     if let Some(last) = info.segments.last_mut() {
-        last.in_use = in_use && !last.clean_end && files.is_being_written(last_header.as_deref());
+        let last_header = runs.back().and_then(|run| run.last().header.as_deref());
+        last.in_use = is_open && !last.clean_end && files.is_being_written(last_header);
     }
     match info.findings.first() {
         Some(finding) if info.segments.is_empty() && info.prepared_files.is_empty() => {
@@ -207,9 +145,82 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     }
 }
 
+/// The files of a log by their kinds.
+#[derive(Default)]
+struct Listed {
+    segments: Vec<Segment>,
+    /// The prepared files, by number.
+    prepared: Vec<(u64, PathBuf)>,
+    /// The numbers of all files, and the indexes of all segments.
+    numbers: BTreeSet<u64>,
+}
+
+/// Lists the files, and adds what is wrong with them to `findings`.
+fn list(files: &LogFiles, is_open: bool, findings: &mut Vec<Finding>) -> Result<Listed> {
+    let mut listed = Listed::default();
+    for (number, path, inspected) in files.inspect_all(is_open)? {
+        listed.numbers.insert(number);
+        let mut find = |severity, what: String| findings.push(Finding::of_file(severity, &*path, what));
+        match inspected {
+            Inspected::Segment(segment) => {
+                if segment.header.is_none() {
+                    find(Severity::Unconfirmed, "its header is damaged: `diolog verify` says more".into());
+                }
+                listed.segments.push(segment);
+            }
+            Inspected::Misplaced(segment, displaced) => {
+                find(Severity::Unconfirmed, misplacement(number, &segment));
+                listed.numbers.insert(segment.index());
+                listed.segments.extend([segment].into_iter().chain(displaced));
+            }
+            Inspected::Prepared => listed.prepared.push((number, path)),
+            Inspected::Newer(what) => find(Severity::Newer, what),
+            Inspected::Unreadable(what) | Inspected::Forbidden(what) => find(Severity::Unconfirmed, what),
+        }
+    }
+    Ok(listed)
+}
+
+/// Adds the segments of a run to `info`. A `prepared` file that its blocks show to have been emptied becomes a finding.
+fn look_at_run(
+    files: &LogFiles,
+    run: &Run,
+    is_open: bool,
+    prepared: &mut Vec<(u64, PathBuf)>,
+    info: &mut LogInfo,
+) -> Result<()> {
+    // The file that was read last, and the number of the block after its last one.
+    let mut before: Option<(u64, u64)> = None;
+    for segment in run.segments() {
+        if let Some((file, next)) = before.filter(|(_, next)| *next < segment.first_number) {
+            let what = format!(
+                "holds no block, and blocks {next} to {} of its run are missing: it was emptied",
+                segment.first_number - 1
+            );
+            let is_between = |(number, _): &mut (u64, PathBuf)| (file..segment.number).contains(number);
+            let emptied = prepared.extract_if(.., is_between);
+            info.findings.extend(emptied.map(|(_, path)| Finding::of_file(Severity::Unconfirmed, path, &*what)));
+        }
+        match look(files, run.id, segment, is_open) {
+            // Removed by retention since it was listed.
+            Err(error) if is_not_found(&error) && segment.number > 0 => {}
+            looked => {
+                let (looked, newer, next) = looked?;
+                before = Some((segment.number, next));
+                info.findings.extend(newer.map(|newer| {
+                    let what = format!("holds records written by a newer diolog ({newer})");
+                    Finding::of_file(Severity::Newer, &looked.path, what)
+                }));
+                info.segments.push(looked);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// One segment; the first sign, in the blocks that are read, that only a newer diolog can read parts of it; and the
 /// number of the block that should come next.
-fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result<(SegmentInfo, Option<Newer>, u64)> {
+fn look(files: &LogFiles, run: RunId, segment: &Segment, is_open: bool) -> Result<(SegmentInfo, Option<Newer>, u64)> {
     let file = files.open_file(&segment.path)?;
     let header = segment.header.as_deref();
     let origin = header.map(Origin::of).unwrap_or_default();
@@ -246,7 +257,7 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, in_use: bool) -> Result
         take_notes(&mut info, &mut anchors, &loaded);
     }
     let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
-    while let Scanned::Block(found) = cursor.next(&file, segment.horizon(in_use))? {
+    while let Scanned::Block(found) = cursor.next(&file, segment.horizon(is_open))? {
         let header = &found.header;
         info.blocks += 1;
         info.used_bytes = found.offset + header.stride_bytes();

@@ -115,6 +115,13 @@ pub struct Finding {
     pub what: String,
 }
 
+impl Finding {
+    /// A finding about a whole file.
+    pub(super) fn of_file(severity: Severity, path: impl Into<PathBuf>, what: impl Into<String>) -> Finding {
+        Finding { severity, path: path.into(), offset: None, what: what.into() }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;

@@ -188,9 +188,7 @@ impl Facts {
         let run = self.runs.iter_mut().rfind(|run| run.id == id).expect("a run is noted before more of its segments");
         for segment in segments {
             let follows = segment.index() == run.last_index.wrapping_add(1);
-            if let (true, Some(last), Some(header)) = (follows, run.last_id, &segment.header)
-                && header.previous_segment_id != last
-            {
+            if follows && run.last_id.is_some_and(|last| segment.names_another_before(last)) {
                 run.breaks_chain.get_or_insert_with(|| Arc::clone(&segment.path));
             }
             if segment.index() >= run.last_index {
@@ -237,8 +235,7 @@ impl Facts {
     /// Whether a segment between the two may have been removed: `next` names another one before it than `previous`, and
     /// not all files between them are there, without a block.
     pub(crate) fn may_be_removed_between(&self, previous: &Segment, next: &Segment) -> bool {
-        let named = next.header.as_ref().map(|header| header.previous_segment_id);
-        named.is_some_and(|named| named != previous.segment_id)
+        next.names_another_before(previous.segment_id)
             && self.lowest_blank_before(next.number) > previous.number.wrapping_add(1)
     }
 

@@ -50,6 +50,11 @@ impl Segment {
         self.header.as_ref().map(|header| header.run)
     }
 
+    /// Whether its header says that another segment than the one with this id came before it.
+    pub(crate) fn names_another_before(&self, segment_id: u64) -> bool {
+        self.header.as_ref().is_some_and(|header| header.previous_segment_id != segment_id)
+    }
+
     /// How far to search after the last block, in bytes: to the end, or, if the log is in use and the rest is zeros, a
     /// little.
     pub(crate) fn horizon(&self, in_use: bool) -> u64 {
@@ -100,11 +105,11 @@ pub(crate) fn misplacement(number: u64, segment: &Segment) -> String {
 }
 
 /// Finds out the kind of the file at `path`. If block 0 is damaged or zero, reads the rest too, unless
-/// `is_being_prepared`.
+/// `is_unfinished`.
 pub(super) fn inspect(
     number: u64,
     path: &Path,
-    is_being_prepared: bool,
+    is_unfinished: bool,
     naming: Naming,
     open: impl FnOnce() -> Result<SegmentFile>,
 ) -> Result<Inspected> {
@@ -132,7 +137,7 @@ pub(super) fn inspect(
         Block0::Segment { block, header } => Ok(Inspected::Segment(segment(block, Some(Arc::from(header))))),
         Block0::Damaged { block: Some(block) } => Ok(Inspected::Segment(segment(block, None))),
         Block0::Newer(newer) => Ok(Inspected::Newer(format!("was written by a newer diolog ({newer})"))),
-        _ if is_being_prepared => Ok(Inspected::Prepared),
+        _ if is_unfinished => Ok(Inspected::Prepared),
         Block0::Unwritten => salvage(number, path, &file, true),
         Block0::Damaged { block: None } | Block0::Foreign => salvage(number, path, &file, false),
     }

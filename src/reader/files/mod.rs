@@ -25,7 +25,7 @@ use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile};
 pub(crate) use absence::{Facts, Suspicion, rings_without_run, suspicions};
 use inspect::Naming;
 pub(crate) use inspect::{Inspected, Segment, misplacement};
-pub(crate) use runs::{Run, Sorted, sort};
+pub(crate) use runs::{Run, Sorted, log_of, sort};
 
 /// Entries of a directory without a segment that are looked at, to say what there is instead.
 const LOOKED_AT_MAX: usize = 1000;
@@ -227,15 +227,10 @@ impl LogFiles {
         let segments = others.filter_map(|path| Some((inspect::block_0_of(&path)?.1, path)));
         segments
             .filter(|(header, _)| header.log == log && !has(header.index))
-            .map(|(header, path)| Finding {
-                severity: Severity::Note,
-                path,
-                offset: None,
-                what: format!(
-                    "holds segment {} of this log: rename it to {}",
-                    header.index,
-                    segment_file_name(header.index)
-                ),
+            .map(|(header, path)| {
+                let name = segment_file_name(header.index);
+                let what = format!("holds segment {} of this log: rename it to {name}", header.index);
+                Finding::of_file(Severity::Note, path, what)
             })
             .collect()
     }
@@ -280,14 +275,14 @@ impl LogFiles {
 
     /// The kinds of all files that are not known yet, by number. A file that retention has removed since it was listed
     /// is left out. A file that may not be read, or that the disk cannot read, is an error only if it is the only one.
-    pub(crate) fn inspect_all(&self, in_use: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
+    /// `newest_is_unfinished`: a logger may be preparing the newest file, or writing its first block.
+    pub(crate) fn inspect_all(&self, newest_is_unfinished: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
         let mut inspected = Vec::new();
         let mut refused = None;
         // The newest first: if one is found in use, all before it were used before, and are found so.
         for (at, (number, path)) in self.list()?.into_iter().rev().enumerate() {
-            // The newest file of a log in use is being prepared, or its first block is being written.
-            let is_being_prepared = in_use && at == 0;
-            match inspect::inspect(number, &path, is_being_prepared, self.naming, || self.open_file(&path)) {
+            let is_unfinished = newest_is_unfinished && at == 0;
+            match inspect::inspect(number, &path, is_unfinished, self.naming, || self.open_file(&path)) {
                 Err(error) if is_not_found(&error) && number > 0 => {}
                 Err(error) if self.naming != Naming::Alone && is_of_one_file(&error) => {
                     let source = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);

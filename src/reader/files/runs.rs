@@ -97,6 +97,11 @@ impl Run {
     }
 }
 
+/// The log to which a directory with these segments belongs, the oldest first; `None` if none has a header.
+pub(crate) fn log_of(segments: &[Segment]) -> Option<LogId> {
+    LogId::of_directory(segments.iter().rev().filter_map(|segment| Some(segment.header.as_ref()?.log)))
+}
+
 /// The segments of a directory, sorted by what they belong to.
 #[derive(Debug)]
 pub(crate) struct Sorted {

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::Result;
-use crate::format::{BlockFlags, BlockHeader, LogId};
+use crate::format::{BlockFlags, BlockHeader};
 
-use super::super::files::{Facts, Inspected, LogFiles, Run, Segment, Sorted, misplacement, not_a_log, sort};
+use super::super::files::{Facts, Inspected, LogFiles, Run, Segment, Sorted, log_of, misplacement, not_a_log, sort};
 use super::super::record::RunId;
 use super::super::report::{InUse, Report, Severity};
 use super::super::scan::{Cursor, Loaded, Scanned};
@@ -54,17 +54,7 @@ impl Runs {
     /// read, or to later runs. `may_grow`: the newest file may be in preparation.
     pub(super) fn discover(&mut self, current: Option<&mut Run>, may_grow: bool, report: &mut Report) -> Result<()> {
         let rings = self.files.runs_with_rings();
-        // If the logger has gone since the caller's last call, no file is in preparation.
-        let newest = if self.files.in_use() == InUse::No { self.files.newest().and_then(stamp) } else { None };
-        let is_searched = newest.is_some() && newest != self.found_blank;
-        let mut inspected = self.files.inspect_all(may_grow && !is_searched)?;
-        if is_searched && self.files.in_use() == InUse::No {
-            let is_blank = matches!(inspected.last(), Some((_, _, Inspected::Prepared)));
-            self.found_blank = newest.filter(|_| is_blank);
-        } else if is_searched && may_grow {
-            // Another logger has come, and may have been writing the newest file.
-            inspected = self.files.inspect_all(true)?;
-        }
+        let inspected = self.inspect(may_grow)?;
         if !self.files.is_at_its_path() {
             // They may be another log's.
             return Ok(());
@@ -113,9 +103,7 @@ impl Runs {
         if let Some((path, what)) = refused.filter(|_| nothing) {
             return Err(not_a_log(&path, what));
         }
-        self.facts.note_log(|| {
-            LogId::of_directory(segments.iter().rev().filter_map(|segment| Some(segment.header.as_ref()?.log)))
-        });
+        self.facts.note_log(|| log_of(&segments));
         for (number, segment, displaced) in misplaced {
             if self.facts.note_misplaced(number, &segment, displaced) {
                 let what = misplacement(number, &segment);
@@ -123,6 +111,22 @@ impl Runs {
             }
         }
         self.assign(segments, current, may_grow)
+    }
+
+    /// Finds out the kinds of the files that are not known yet.
+    fn inspect(&mut self, may_grow: bool) -> Result<Vec<(u64, PathBuf, Inspected)>> {
+        // If the logger has gone since the caller's last call, no file is in preparation.
+        let newest = if self.files.in_use() == InUse::No { self.files.newest().and_then(stamp) } else { None };
+        let is_searched = newest.is_some() && newest != self.found_blank;
+        let mut inspected = self.files.inspect_all(may_grow && !is_searched)?;
+        if is_searched && self.files.in_use() == InUse::No {
+            let is_blank = matches!(inspected.last(), Some((_, _, Inspected::Prepared)));
+            self.found_blank = newest.filter(|_| is_blank);
+        } else if is_searched && may_grow {
+            // Another logger has come, and may have been writing the newest file.
+            inspected = self.files.inspect_all(true)?;
+        }
+        Ok(inspected)
     }
 
     /// Whether segments are held back because it is not known to which run they belong.

@@ -506,8 +506,7 @@ impl Walk {
         }
         if unstarted.is_empty()
             && let Some(previous) = next.checked_sub(1).and_then(|previous| segments.get(previous))
-            && let Some(header) = segments.get(next).and_then(|segment| segment.header.as_ref())
-            && header.previous_segment_id != previous.segment_id
+            && segments.get(next).is_some_and(|next| next.names_another_before(previous.segment_id))
             && matches!(previous.path.try_exists(), Ok(false))
         {
             self.account.segments_removed_after(previous);
@@ -576,10 +575,9 @@ fn is_there(scratch: &mut Loaded, location: &BlockLocation) -> bool {
 
 /// The file that is missing between those of `previous` and `next`, if `next` names another segment before it.
 fn file_between(previous: &Segment, next: &Segment) -> Option<Arc<Path>> {
-    let named = next.header.as_ref().map(|header| header.previous_segment_id);
     let between = previous.number.wrapping_add(1);
-    let is_another = named.is_some_and(|named| named != previous.segment_id) && between < next.number;
-    is_another.then(|| next.path.with_file_name(segment_file_name(between)).into())
+    let is_missing = next.names_another_before(previous.segment_id) && between < next.number;
+    is_missing.then(|| next.path.with_file_name(segment_file_name(between)).into())
 }
 
 /// The number below which all blocks were durable, by the testimony of the block at `location`.
