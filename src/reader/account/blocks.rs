@@ -10,7 +10,7 @@ use crate::format::{BlockFlags, IN_FLIGHT_UNKNOWN, Newer};
 
 use super::super::files::{Run, Segment};
 use super::super::scan::{BlockLocation, Debris};
-use super::findings::{Fact, Location, Observed, PassedOverBlocks};
+use super::findings::{BadHeader, Fact, Location, Observed, PassedOverBlocks};
 use super::testimony::{Fate, Missing, Testimony};
 
 /// A segment whose header is damaged.
@@ -342,17 +342,17 @@ impl RunBlocks {
             observed.add(fact, self.location(segment, debris.offset));
         }
         for HeaderlessSegment { path, first_number, is_replaced, follows_known } in &self.headerless {
-            let fact = if *is_replaced {
-                Fact::HeaderReplaced
+            let header = if *is_replaced {
+                BadHeader::Replaced
             } else if self.confirmed_below > *first_number {
                 // The header was written before the first block, so it was durable if that was.
-                Fact::HeaderDamaged { first: (!follows_known).then_some(*first_number) }
+                BadHeader::Damaged { first: (!follows_known).then_some(*first_number) }
             } else if self.durable_below() > *first_number {
-                Fact::HeaderRecovered
+                BadHeader::Recovered
             } else {
-                Fact::HeaderTorn
+                BadHeader::Torn
             };
-            observed.add(fact, Location::start_of(path));
+            observed.add(Fact::BadHeader(header), Location::start_of(path));
         }
         if let Some((first, last)) = torn {
             let expected = self.expected.unwrap_or(first.number());

@@ -81,14 +81,8 @@ pub(super) enum Fact {
     StrayBytes(u64),
     /// Number of blocks of other segments.
     OtherSegment(u64),
-    /// A damaged segment header of a failed segment.
-    HeaderReplaced,
-    HeaderRecovered,
-    HeaderTorn,
-    /// `first`: the number of the segment's first block, if blocks before it may be missing.
-    HeaderDamaged {
-        first: Option<u64>,
-    },
+    /// A segment's header is damaged.
+    BadHeader(BadHeader),
     /// This version cannot read the block.
     NewerBlock(Newer),
     /// These blocks are in a file that this version cannot read.
@@ -119,6 +113,19 @@ pub(super) enum Fact {
     Unwritten(u64),
 }
 
+/// Why a segment's header may be damaged, and what that costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum BadHeader {
+    /// The segment had failed: the next one has its blocks.
+    Replaced,
+    /// A recovery has completed the run without it.
+    Recovered,
+    /// It may have been in flight at the end.
+    Torn,
+    /// It was durable. `first`: the number of the segment's first block, if blocks before it may be missing.
+    Damaged { first: Option<u64> },
+}
+
 /// Why the final counts of a producer of a closed run may not be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoCounts {
@@ -144,8 +151,8 @@ impl Fact {
             Fact::TornEnd(blocks) => (&mut counts.torn, *blocks),
             Fact::StrayBytes(stretches) => (&mut counts.stray, *stretches),
             Fact::OtherSegment(blocks) => (&mut counts.stale, *blocks),
-            Fact::HeaderTorn => (&mut counts.torn, 1),
-            Fact::HeaderDamaged { .. } => (&mut counts.damaged_headers, 1),
+            Fact::BadHeader(BadHeader::Torn) => (&mut counts.torn, 1),
+            Fact::BadHeader(BadHeader::Damaged { .. }) => (&mut counts.damaged_headers, 1),
             Fact::NewerBlock(_) => (&mut counts.newer, 1),
             Fact::InNewerFile(numbers) => (&mut counts.newer, numbers.end - numbers.start),
             _ => return,
@@ -166,21 +173,7 @@ impl Fact {
     pub(super) fn describe(&self) -> (Severity, String) {
         use Severity::{Lost, Note, Unconfirmed};
         let (severity, what) = match self {
-            Fact::Missing { fate, numbers } => {
-                let are = blocks_are(numbers);
-                let they_were = if numbers.end - numbers.start == 1 { "it was" } else { "they were" };
-                return match fate {
-                    Fate::Lost => (Lost, format!("{are} lost: a later block testifies that {they_were} durable")),
-                    Fate::Late => {
-                        (Unconfirmed, format!("{are} missing: not there when the reader looked, and durable later"))
-                    }
-                    Fate::Hole => {
-                        let why = format!("{they_were} in flight, and nothing says that {they_were} durable");
-                        (Unconfirmed, format!("{are} missing: {why}"))
-                    }
-                    Fate::Torn => (Unconfirmed, format!("{are} torn, at the end of a run that ended without close")),
-                };
-            }
+            Fact::Missing { fate, numbers } => return describe_missing(*fate, numbers),
             Fact::Pending(numbers) => {
                 return (Note, format!("{} not written yet: the log is in use", blocks_are(numbers)));
             }
@@ -190,20 +183,7 @@ impl Fact {
             Fact::OtherSegment(_) => {
                 (Unconfirmed, "a block of another segment: it was written here by mistake, and may have replaced one")
             }
-            Fact::HeaderReplaced => {
-                (Note, "the segment's header was never confirmed: the next segment has its blocks again")
-            }
-            Fact::HeaderRecovered => {
-                (Note, "the segment's header was never confirmed: a recovery has completed the run without it")
-            }
-            Fact::HeaderTorn => (Unconfirmed, "the segment's header is torn"),
-            Fact::HeaderDamaged { first: Some(number) } => {
-                let what = "the segment's header is damaged: nothing shows whether blocks came before block";
-                return (Unconfirmed, format!("{what} {number}"));
-            }
-            Fact::HeaderDamaged { first: None } => {
-                (Unconfirmed, "the segment's header is damaged: no record is missing because of that")
-            }
+            Fact::BadHeader(header) => return header.describe(),
             Fact::NewerBlock(newer) => {
                 return (Severity::Newer, format!("a block written by a newer diolog ({newer})"));
             }
@@ -258,6 +238,40 @@ impl Fact {
     }
 }
 
+impl BadHeader {
+    /// How serious it is, and the sentence about it.
+    fn describe(self) -> (Severity, String) {
+        use Severity::{Note, Unconfirmed};
+        let (severity, what) = match self {
+            BadHeader::Replaced => (Note, "was never confirmed: the next segment has its blocks again"),
+            BadHeader::Recovered => (Note, "was never confirmed: a recovery has completed the run without it"),
+            BadHeader::Torn => (Unconfirmed, "is torn"),
+            BadHeader::Damaged { first: None } => (Unconfirmed, "is damaged: no record is missing because of that"),
+            BadHeader::Damaged { first: Some(number) } => {
+                let what = "the segment's header is damaged: nothing shows whether blocks came before block";
+                return (Unconfirmed, format!("{what} {number}"));
+            }
+        };
+        (severity, format!("the segment's header {what}"))
+    }
+}
+
+/// How serious it is that block `numbers` are missing, and the sentence about it.
+fn describe_missing(fate: Fate, numbers: &Range<u64>) -> (Severity, String) {
+    use Severity::{Lost, Unconfirmed};
+    let are = blocks_are(numbers);
+    let they_were = if numbers.end - numbers.start == 1 { "it was" } else { "they were" };
+    match fate {
+        Fate::Lost => (Lost, format!("{are} lost: a later block testifies that {they_were} durable")),
+        Fate::Late => (Unconfirmed, format!("{are} missing: not there when the reader looked, and durable later")),
+        Fate::Hole => {
+            let why = format!("{they_were} in flight, and nothing says that {they_were} durable");
+            (Unconfirmed, format!("{are} missing: {why}"))
+        }
+        Fate::Torn => (Unconfirmed, format!("{are} torn, at the end of a run that ended without close")),
+    }
+}
+
 /// The contradiction of a producer with a time outside the bounds of its block.
 pub(crate) fn out_of_bounds(producer: u32) -> String {
     format!("producer {producer} has a record outside the times that the block's header gives")
@@ -288,9 +302,9 @@ mod tests {
             Fact::TornEnd(2),
             Fact::StrayBytes(2),
             Fact::OtherSegment(2),
-            Fact::HeaderTorn,
-            Fact::HeaderDamaged { first: None },
-            Fact::HeaderDamaged { first: Some(3) },
+            Fact::BadHeader(BadHeader::Torn),
+            Fact::BadHeader(BadHeader::Damaged { first: None }),
+            Fact::BadHeader(BadHeader::Damaged { first: Some(3) }),
             Fact::NewerBlock(Newer::BlockFlags(0x100)),
             Fact::InNewerFile(numbers()),
         ];

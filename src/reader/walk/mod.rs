@@ -25,7 +25,7 @@ use super::report::{Finding, InUse};
 use super::scan::{AtPath, BlockLocation, Chunk, Debris, Loaded, SegmentFile};
 use discover::Runs;
 use live::{Decision, Live};
-use plan::{Item, Plan, Planned};
+use plan::{Copies, Item, Plan, Planned};
 
 pub(crate) use tail::{RunTail, TailItem};
 pub(super) use times::Times;
@@ -334,22 +334,7 @@ impl Walk {
             reading.plan.mark_read(block);
             return Ok(None);
         }
-        let mut error = None;
-        let (mut good, mut newer) = (None, None);
-        for location in block.all() {
-            if let Some(why) = location.newer {
-                newer.get_or_insert((location, why));
-                continue;
-            }
-            match loaded.read_through(&mut self.chunk, location) {
-                Ok(true) => {
-                    good = Some(location.clone());
-                    break;
-                }
-                Ok(false) => {}
-                Err(failed) => error = Some(failed),
-            }
-        }
+        let Copies { good, newer, error } = block.read(&mut self.chunk, loaded);
         let present = good.is_some() || newer.is_some();
         let is_whole = present && number == expected;
         if !is_whole && error.is_none() && self.growing().is_some() {
@@ -367,7 +352,7 @@ impl Walk {
                 reading.plan.rewind();
                 return Ok(Some(Step::End));
             }
-            match self.decide_about_missing(reading, expected, good.as_ref()) {
+            match self.decide_about_missing(reading, expected, good) {
                 Decision::Gone => {}
                 Decision::LookAgain => return Ok(None),
                 Decision::Awaited => return Ok(Some(Step::Awaited)),
@@ -377,9 +362,9 @@ impl Walk {
             Some(good) => {
                 loaded.take_apart(&good.header, &mut self.callsites);
                 self.context.anchors.add(&loaded.anchors);
-                self.account.take_good(&good, &block.debris, loaded);
+                self.account.take_good(good, &block.debris, loaded);
                 self.count_copies(block);
-                Ok(Some(Step::Block(good)))
+                Ok(Some(Step::Block(good.clone())))
             }
             None => {
                 match newer {

@@ -13,12 +13,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::format::GRID_BYTES;
+use crate::error::{Error, Result};
+use crate::format::{GRID_BYTES, Newer};
 
 use super::super::account::Trailing;
 use super::super::files::{LogFiles, Run, Segment};
-use super::super::scan::{AtPath, BlockLocation, Cursor, Debris, Found, Scanned, SegmentFile};
+use super::super::scan::{AtPath, BlockLocation, Chunk, Cursor, Debris, Found, Loaded, Scanned, SegmentFile};
 
 /// How many files of a run are held open at most. After many failures of the device in a row, more files may have to be
 /// scanned side by side: the others are opened for each read.
@@ -50,6 +50,36 @@ impl Planned {
     pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = &BlockLocation> {
         std::iter::once(&self.location).chain(&self.copies)
     }
+
+    /// Reads the block and its copies until one is good, and leaves that in `loaded`.
+    pub(super) fn read(&self, chunk: &mut Chunk, loaded: &mut Loaded) -> Copies<'_> {
+        let mut copies = Copies { good: None, newer: None, error: None };
+        for location in self.all() {
+            if let Some(why) = location.newer {
+                copies.newer.get_or_insert((location, why));
+                continue;
+            }
+            match loaded.read_through(chunk, location) {
+                Ok(true) => {
+                    copies.good = Some(location);
+                    break;
+                }
+                Ok(false) => {}
+                Err(failed) => copies.error = Some(failed),
+            }
+        }
+        copies
+    }
+}
+
+/// What the copies of a block are.
+pub(super) struct Copies<'a> {
+    /// The first good one, which is loaded.
+    pub(super) good: Option<&'a BlockLocation>,
+    /// The first one before it that only a newer diolog can read, and why.
+    pub(super) newer: Option<(&'a BlockLocation, Newer)>,
+    /// Why one of them could not be read.
+    pub(super) error: Option<Error>,
 }
 
 impl Item {
