@@ -64,7 +64,7 @@ use filter::Selection;
 use merge::{Merge, Ready};
 use taken::Taken;
 pub(crate) use walk::{RunTail, TailItem};
-use walk::{Step, Walk};
+use walk::{Step, Visit, Walk};
 
 impl ReadOptions {
     /// Opens the log at `path`: see [`Reader::open`].
@@ -72,7 +72,7 @@ impl ReadOptions {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Reader> {
-        let mut walk = Walk::open(path.as_ref(), self.durable, true)?;
+        let mut walk = Walk::open(path.as_ref(), self.durable, Visit::MayReturn)?;
         walk.account.folds_producers = self.fold_producers;
         match (self.last, &self.filter) {
             (None, _) => {}

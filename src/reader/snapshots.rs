@@ -68,7 +68,7 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
         let (records, fault) = match inspected {
             Inspected::Segment(segment) | Inspected::Misplaced(segment, _) => {
                 let mut records = 0;
-                files.each_block(&segment, u64::MAX, false, |block| records += block.readable_records())?;
+                files.each_block(&segment, |block| records += block.readable_records())?;
                 (records, None)
             }
             Inspected::Prepared => (0, Some("holds no block".to_owned())),
@@ -106,7 +106,7 @@ pub(crate) fn written_by_last_snapshot(path: &Path, run: StoredRunId) -> Result<
     let last = of_the_run.max_by_key(|segment| segment.block_0.map(|block| block.first_ns.get()));
     let mut written = HashMap::new();
     if let Some(last) = last {
-        files.each_block(&last, u64::MAX, false, |block| {
+        files.each_block(&last, |block| {
             written.extend(block.ends.iter().map(|row| (row.id, row.next_sequence)));
         })?;
     }

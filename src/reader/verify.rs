@@ -13,7 +13,7 @@ use super::account::{Account, out_of_bounds, times_go_back};
 use super::files::not_a_log;
 use super::report::{InUse, Report, Verdict};
 use super::scan::{BlockLocation, Loaded, Message, Messages, PassedOver};
-use super::walk::{Step, Walk};
+use super::walk::{Step, Visit, Walk};
 
 /// Producers whose times are compared over blocks. The times of further ones are compared inside each shard only.
 const PRODUCERS_MAX: usize = 1 << 17;
@@ -71,7 +71,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
 }
 
 pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Report)) -> Result<Verification> {
-    let mut walk = Walk::open(path, durable, false)?;
+    let mut walk = Walk::open(path, durable, Visit::Once)?;
     let mut block = Loaded::default();
     let mut last_ns = HashMap::new();
     let mut looks = 0;

@@ -45,6 +45,16 @@ pub(crate) enum Before {
     InForbiddenFile(Arc<Path>),
 }
 
+/// How the reader has come to the end of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RunEnd<'a> {
+    /// Everything that is there was read. `torn` is the first and the last of the blocks at the end, if none of them is
+    /// good and they have not been passed over; `trailing` is the debris after them.
+    Reached { torn: Option<(&'a BlockLocation, &'a BlockLocation)>, trailing: Option<Trailing> },
+    /// The next block may still come: nothing after it was read.
+    Awaiting,
+}
+
 /// The account of one run's blocks.
 #[derive(Debug, Default)]
 pub(crate) struct RunBlocks {
@@ -309,16 +319,12 @@ impl RunBlocks {
         }
     }
 
-    /// All facts if the run ends here, and whether it was closed. `torn` is the first and the last of the blocks at its
-    /// end if none of them is good; `trailing` is the debris after them. `in_use`: a logger is writing the run. With
-    /// `awaiting`, the next block may come.
-    pub(super) fn conclude(
-        &self,
-        torn: Option<(&BlockLocation, &BlockLocation)>,
-        trailing: Option<Trailing>,
-        in_use: bool,
-        awaiting: bool,
-    ) -> (Observed, bool) {
+    /// All facts if the run ends here, and whether it was closed. `is_written`: a logger is writing it, if it has no end.
+    pub(super) fn conclude(&self, end: RunEnd<'_>, is_written: bool) -> (Observed, bool) {
+        let (torn, trailing) = match end {
+            RunEnd::Reached { torn, trailing } => (torn, trailing),
+            RunEnd::Awaiting => (None, None),
+        };
         let clean_end = self.ended_at.is_some() && self.ended_at == self.testimony.last_good() && torn.is_none();
         let mut observed = Observed { counts: self.observed.counts, facts: Vec::new() };
         // This debris is not counted yet, because the run may go on there.
@@ -326,9 +332,9 @@ impl RunBlocks {
             observed.add(Fact::OtherSegment(debris.stale), self.location(segment, debris.offset));
         }
         // A logger at work still has what comes after its last block, and writes it.
-        let is_written = in_use && !clean_end;
+        let goes_on = is_written && !clean_end;
         let add_missing = |observed: &mut Observed, fate, missing: Missing<Location>| match fate {
-            Fate::Torn if is_written => observed.add(Fact::Pending(missing.numbers), missing.location),
+            Fate::Torn if goes_on => observed.add(Fact::Pending(missing.numbers), missing.location),
             _ => observed.add_missing(fate, missing),
         };
         self.testimony.rest().for_each(|(fate, missing)| add_missing(&mut observed, fate, missing));
@@ -336,7 +342,7 @@ impl RunBlocks {
             let fact = match debris.stretches {
                 0 => continue,
                 stretches if clean_end => Fact::StrayBytes(stretches),
-                _ if in_use => Fact::UnfinishedEnd,
+                _ if is_written => Fact::UnfinishedEnd,
                 blocks => Fact::TornEnd(blocks),
             };
             observed.add(fact, self.location(segment, debris.offset));
@@ -357,13 +363,13 @@ impl RunBlocks {
         if let Some((first, last)) = torn {
             let expected = self.expected.unwrap_or(first.number());
             let blocks = last.number().saturating_sub(expected).saturating_add(1);
-            let fact = if in_use { Fact::UnfinishedEnd } else { Fact::TornEnd(blocks) };
+            let fact = if is_written { Fact::UnfinishedEnd } else { Fact::TornEnd(blocks) };
             observed.add(fact, self.location(first.segment, first.offset));
         }
         let next = torn.map(|(_, last)| last.number().saturating_add(1)).or(self.expected);
         if let (Some(next), Some((announced, at))) = (next, &self.announced)
             && next < *announced
-            && !awaiting
+            && !matches!(end, RunEnd::Awaiting)
         {
             let missing = Missing { numbers: next..*announced, location: at.clone(), may_have_come: false };
             add_missing(&mut observed, Fate::Torn, missing);

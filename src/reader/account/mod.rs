@@ -27,7 +27,7 @@ use blocks::RunBlocks;
 use findings::{Fact, NoCounts};
 use producers::Producers;
 
-pub(crate) use blocks::{Before, Trailing};
+pub(crate) use blocks::{Before, RunEnd, Trailing};
 pub(crate) use findings::{Location, out_of_bounds, times_go_back};
 pub(crate) use gaps::SequenceGap;
 
@@ -288,34 +288,12 @@ impl Account {
         self.report_fact(&Fact::Contradiction(what), at);
     }
 
-    /// Concludes the run as if it ended here. `torn` is the first and the last of the blocks at its end, if none of
-    /// them is good and they have not been passed over; `trailing` is the debris after them. `in_use`: a logger is
-    /// writing the run.
-    pub(super) fn conclude(
-        &mut self,
-        torn: Option<(&BlockLocation, &BlockLocation)>,
-        trailing: Option<Trailing>,
-        in_use: bool,
-    ) {
-        self.conclude_with(torn, trailing, in_use, false);
-    }
-
-    /// Concludes the run as if it ended before a block that may still come.
-    pub(super) fn conclude_awaiting(&mut self, in_use: bool) {
-        self.conclude_with(None, None, in_use, true);
-    }
-
-    fn conclude_with(
-        &mut self,
-        torn: Option<(&BlockLocation, &BlockLocation)>,
-        trailing: Option<Trailing>,
-        in_use: bool,
-        awaiting: bool,
-    ) {
+    /// Concludes the run as if it ended here. `is_written`: a logger is writing it, if it has no end.
+    pub(super) fn conclude(&mut self, end: RunEnd<'_>, is_written: bool) {
         self.reopen();
         self.report_observed();
         self.provisional = Some(self.report.mark());
-        let (observed, clean_end) = self.blocks.conclude(torn, trailing, in_use, awaiting);
+        let (observed, clean_end) = self.blocks.conclude(end, is_written);
         observed.facts.iter().for_each(|(fact, at)| self.report_fact(fact, at));
         let report = self.report.current_run();
         // Their final counts may be in a block that was left unread.
@@ -324,7 +302,7 @@ impl Account {
         // A hostile file can claim any counts, so sums saturate.
         report.records =
             report.producers.iter().map(|row| row.records).fold(report.folded_records, u64::saturating_add);
-        (report.blocks, report.clean_end, report.in_use) = (observed.counts, clean_end, in_use && !clean_end);
+        (report.blocks, report.clean_end, report.in_use) = (observed.counts, clean_end, is_written && !clean_end);
         let unwritten = report.producers.iter().map(|row| row.unwritten).fold(0, u64::saturating_add);
         self.report.blocks = self.before;
         self.report.blocks.add(&observed.counts);
@@ -352,7 +330,7 @@ impl Account {
 
     /// Ends the run for good.
     pub(super) fn finish_run(&mut self) {
-        self.conclude(None, None, false);
+        self.conclude(RunEnd::Reached { torn: None, trailing: None }, false);
         self.provisional = None;
         self.before = self.report.blocks;
         self.producers_before += self.producers.len();

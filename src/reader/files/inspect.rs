@@ -55,10 +55,10 @@ impl Segment {
         self.header.as_ref().is_some_and(|header| header.previous_segment_id != segment_id)
     }
 
-    /// How far to search after the last block, in bytes: to the end, or, if the log is in use and the rest is zeros, a
+    /// How far to search after the last block, in bytes: to the end, or, if a logger is writing it and the rest is zeros, a
     /// little.
-    pub(crate) fn horizon(&self, in_use: bool) -> u64 {
-        if !in_use {
+    pub(crate) fn horizon(&self, is_written: bool) -> u64 {
+        if !is_written {
             return u64::MAX;
         }
         let block_bytes = self.header.as_ref().map_or(0, |header| header.block_bytes);
@@ -138,8 +138,8 @@ pub(super) fn inspect(
         Block0::Damaged { block: Some(block) } => Ok(Inspected::Segment(segment(block, None))),
         Block0::Newer(newer) => Ok(Inspected::Newer(format!("was written by a newer diolog ({newer})"))),
         _ if is_unfinished => Ok(Inspected::Prepared),
-        Block0::Unwritten => salvage(number, path, &file, true),
-        Block0::Damaged { block: None } | Block0::Foreign => salvage(number, path, &file, false),
+        Block0::Unwritten => salvage(number, path, &file, FirstBlock::Zeros),
+        Block0::Damaged { block: None } | Block0::Foreign => salvage(number, path, &file, FirstBlock::Damaged),
     }
 }
 
@@ -178,8 +178,15 @@ fn headerless(number: u64, path: &Path, first: &Found) -> Segment {
     }
 }
 
-/// Searches for blocks after a block 0 that is damaged, or `unwritten`.
-fn salvage(number: u64, path: &Path, file: &SegmentFile, unwritten: bool) -> Result<Inspected> {
+/// The state of a block 0 that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FirstBlock {
+    Zeros,
+    Damaged,
+}
+
+/// Searches for blocks after block 0.
+fn salvage(number: u64, path: &Path, file: &SegmentFile, block_0: FirstBlock) -> Result<Inspected> {
     let mut cursor = Cursor::new(None, 0);
     let mut newer: Option<Found> = None;
     let debris = loop {
@@ -198,10 +205,10 @@ fn salvage(number: u64, path: &Path, file: &SegmentFile, unwritten: bool) -> Res
     if let Some(newer) = newer.and_then(|found| found.newer) {
         return Ok(Inspected::Newer(format!("was written by a newer diolog ({newer})")));
     }
-    if unwritten && debris.is_empty() {
+    if block_0 == FirstBlock::Zeros && debris.is_empty() {
         return Ok(Inspected::Prepared);
     }
-    if unwritten {
+    if block_0 == FirstBlock::Zeros {
         return Ok(Inspected::Unreadable("holds no readable block, and its first one is zero".into()));
     }
     let mut start = [0; 16];

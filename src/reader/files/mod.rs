@@ -252,19 +252,23 @@ impl LogFiles {
         }
     }
 
-    /// Calls `take` with each of a segment's intact blocks with numbers below `below`; not at all if the segment has
-    /// been removed.
-    pub(crate) fn each_block(
+    /// Calls `take` with each of a segment's intact blocks; not at all if the segment has been removed.
+    pub(crate) fn each_block(&self, segment: &Segment, take: impl FnMut(&Loaded)) -> Result<()> {
+        self.each_block_below(segment, u64::MAX, u64::MAX, take)
+    }
+
+    /// The same for the blocks with numbers below `below`. `horizon` is how far to search after the last block.
+    pub(crate) fn each_block_below(
         &self,
         segment: &Segment,
         below: u64,
-        in_use: bool,
+        horizon: u64,
         mut take: impl FnMut(&Loaded),
     ) -> Result<()> {
         let Some(file) = self.open_if_there(&segment.path)? else { return Ok(()) };
         let mut cursor = Cursor::new(Some(segment.segment_id), segment.first_offset);
         let (mut block, mut callsites) = (Loaded::default(), KnownCallsites::default());
-        while let Scanned::Block(Found { offset, header, newer, .. }) = cursor.next(&file, segment.horizon(in_use))? {
+        while let Scanned::Block(Found { offset, header, newer, .. }) = cursor.next(&file, horizon)? {
             if newer.is_none() && header.sequence.get() < below && block.read(&file, offset, &header)? {
                 block.take_apart(&header, &mut callsites);
                 take(&block);

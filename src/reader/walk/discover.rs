@@ -51,7 +51,7 @@ impl Runs {
     }
 
     /// Looks for files that are new, or have come into use, and adds their segments to `current`, the run that is being
-    /// read, or to later runs. `may_grow`: the newest file may be in preparation.
+    /// read, or to later runs. `may_grow`: a logger may be preparing the newest file, or writing its first block.
     pub(super) fn discover(&mut self, current: Option<&mut Run>, may_grow: bool, report: &mut Report) -> Result<()> {
         let rings = self.files.runs_with_rings();
         let inspected = self.inspect(may_grow)?;
@@ -203,7 +203,8 @@ impl Runs {
                 let below = run.lowest_from(first).unwrap_or(u64::MAX);
                 first -= 1;
                 let segment = &run.segments()[first];
-                self.files.each_block(segment, below, in_use == InUse::Yes, |block| {
+                let horizon = segment.horizon(in_use == InUse::Yes);
+                self.files.each_block_below(segment, below, horizon, |block| {
                     counted = counted.saturating_add(count(run.id, block));
                 })?;
             }
@@ -275,7 +276,7 @@ fn take_in_between(files: &LogFiles, runs: VecDeque<Run>) -> Result<Vec<Run>> {
 
 /// Whether `segment`, which stands between two segments of `run`, may be of this run: no block contradicts it.
 fn may_be_of(files: &LogFiles, segment: &Segment, run: &Run) -> Result<bool> {
-    Ok(compare(files, segment, run.segments(), false)?.is_some_and(|likeness| likeness != Likeness::Differs))
+    Ok(compare(files, segment, Others::Any(run.segments()))?.is_some_and(|likeness| likeness != Likeness::Differs))
 }
 
 /// Whether `segment`, which has no header and stands before `run`, is of this run. One of these must hold, and no block of
@@ -289,7 +290,7 @@ fn may_be_of(files: &LogFiles, segment: &Segment, run: &Run) -> Result<bool> {
 ///   the end of a closed run, and the run's first testimony says that its blocks may have been in flight.
 fn precedes(files: &LogFiles, facts: &Facts, segment: &Segment, run: &Run, is_next: bool) -> Result<bool> {
     let lowest = run.lowest_from(0).unwrap_or(0);
-    Ok(match compare(files, segment, run.segments(), false)? {
+    Ok(match compare(files, segment, Others::Any(run.segments()))? {
         Some(Likeness::Copies) => true,
         Some(Likeness::NoBlock) => is_next,
         Some(Likeness::Apart) => {
@@ -328,7 +329,8 @@ fn continues(files: &LogFiles, facts: &Facts, run: &Run, next: &Run) -> Result<b
     }
     let begins_before = |segment: &Segment| segment.first_number <= first.first_number;
     let from = run.segments().iter().rposition(begins_before).unwrap_or(0);
-    Ok(compare(files, first, &run.segments()[from..], true)?.is_some_and(|likeness| likeness != Likeness::Differs))
+    Ok(compare(files, first, Others::Earlier(&run.segments()[from..]))?
+        .is_some_and(|likeness| likeness != Likeness::Differs))
 }
 
 /// The result of comparing the first blocks of a segment with the blocks of other segments.
@@ -345,9 +347,21 @@ enum Likeness {
     NoBlock,
 }
 
-/// Compares the first blocks of a segment with the blocks of `others`. `before`: these segments stand before it. `None` if
-/// one of the files has been removed since it was listed.
-fn compare(files: &LogFiles, segment: &Segment, others: &[Segment], before: bool) -> Result<Option<Likeness>> {
+/// The segments that one is compared with.
+enum Others<'a> {
+    /// They stand before it.
+    Earlier(&'a [Segment]),
+    /// They stand anywhere.
+    Any(&'a [Segment]),
+}
+
+/// Compares the first blocks of a segment with the blocks of others. `None` if one of the files has been removed since it
+/// was listed.
+fn compare(files: &LogFiles, segment: &Segment, others: Others<'_>) -> Result<Option<Likeness>> {
+    let (others, are_earlier) = match others {
+        Others::Earlier(others) => (others, true),
+        Others::Any(others) => (others, false),
+    };
     let mut first_blocks = HashMap::new();
     let all_there = each_block(files, segment, |header| {
         first_blocks.insert(header.sequence.get(), *header);
@@ -363,17 +377,20 @@ fn compare(files: &LogFiles, segment: &Segment, others: &[Segment], before: bool
         }
         let all_there = each_block(files, other, |header| {
             durable_below = durable_below.max(header.durable_below());
-            let ends = before && header.block_flags().has(BlockFlags::CLEAN_END);
+            let ends = are_earlier && header.block_flags().has(BlockFlags::CLEAN_END);
             likeness = match first_blocks.get(&header.sequence.get()) {
                 Some(block) if is_copy(block, header) => Some(Likeness::Copies),
                 None if !ends => likeness,
                 _ => Some(Likeness::Differs),
             };
-            (before || header.sequence.get() < last) && likeness != Some(Likeness::Differs)
+            (are_earlier || header.sequence.get() < last) && likeness != Some(Likeness::Differs)
         })?;
         likeness = likeness.filter(|_| all_there);
     }
-    if before && durable_below > segment.first_number && likeness.is_some_and(|likeness| likeness != Likeness::Copies) {
+    if are_earlier
+        && durable_below > segment.first_number
+        && likeness.is_some_and(|likeness| likeness != Likeness::Copies)
+    {
         likeness = Some(Likeness::Differs);
     }
     Ok(likeness)

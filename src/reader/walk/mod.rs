@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{BlockFlags, MERGE_BYTES_MAX, segment_file_name};
 
-use super::account::{Account, Before, Location, Trailing};
+use super::account::{Account, Before, Location, RunEnd, Trailing};
 use super::callsites::KnownCallsites;
 use super::files::{Run, Segment, suspicions};
 use super::record::{RunContext, RunId};
@@ -32,6 +32,15 @@ pub(super) use times::Times;
 
 /// Bytes of blocks that are planned ahead in a log that may grow, or whose records are merged.
 const LOOKAHEAD_BYTES: u64 = MERGE_BYTES_MAX as u64;
+
+/// Whether the caller of a walk comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Visit {
+    /// It reads what is there, once.
+    Once,
+    /// It may ask for what was written later, by [`Walk::look_for_more`].
+    MayReturn,
+}
 
 /// The result of a step of the walk.
 #[derive(Debug)]
@@ -70,8 +79,6 @@ pub(super) struct Walk {
     chunk: Chunk,
     /// The callsites of the blocks so far.
     pub(super) callsites: KnownCallsites,
-    /// Bytes of blocks to plan ahead.
-    lookahead: u64,
     /// The wall times that are wanted: other blocks are passed over by their headers.
     pub(super) times: Option<Times>,
 }
@@ -79,9 +86,8 @@ pub(super) struct Walk {
 impl Walk {
     /// Opens the log at `path`: looks at the first block of every file.
     ///
-    /// With `may_return` the caller may come back for more, which it then gets by
-    /// [`look_for_more`](Self::look_for_more).
-    pub(super) fn open(path: &Path, sync: bool, may_return: bool) -> Result<Walk> {
+    /// With `sync`, files are made durable before they are read.
+    pub(super) fn open(path: &Path, sync: bool, visit: Visit) -> Result<Walk> {
         let mut runs = Runs::of(path, sync)?;
         let mut account = Account::default();
         let mut in_use = runs.files.in_use();
@@ -90,7 +96,7 @@ impl Walk {
         if in_use == InUse::No {
             in_use = runs.files.in_use();
         }
-        let may_grow = may_return || in_use != InUse::No;
+        let may_grow = visit == Visit::MayReturn || in_use != InUse::No;
         Ok(Walk {
             runs,
             account,
@@ -99,7 +105,6 @@ impl Walk {
             live: may_grow.then(|| Live::new(in_use)),
             chunk: Chunk::default(),
             callsites: KnownCallsites::default(),
-            lookahead: if may_grow { LOOKAHEAD_BYTES } else { 0 },
             times: None,
         })
     }
@@ -298,7 +303,8 @@ impl Walk {
             proves_below = live.proves_below();
         }
         self.account.blocks.proved_below = proves_below;
-        reading.plan.fill(&self.runs.files, &reading.run, self.lookahead, horizon)?;
+        let lookahead = if self.live.is_some() { LOOKAHEAD_BYTES } else { 0 };
+        reading.plan.fill(&self.runs.files, &reading.run, lookahead, horizon)?;
         match reading.plan.take_front() {
             Some(Item::Start { segment, file }) => self.start_segment(reading, segment, &file, loaded),
             Some(Item::Block(block)) => self.block(reading, &block, loaded),
@@ -306,8 +312,9 @@ impl Walk {
             None => {
                 self.account_for_unstarted(reading, usize::MAX);
                 Ok(Some(if self.growing().is_some() {
-                    let in_use = self.is_being_written(&reading.run);
-                    self.account.conclude(None, reading.plan.trailing(), in_use);
+                    let is_written = self.is_being_written(&reading.run);
+                    let end = RunEnd::Reached { torn: None, trailing: reading.plan.trailing() };
+                    self.account.conclude(end, is_written);
                     Step::End
                 } else {
                     self.account.finish_run();
@@ -347,8 +354,9 @@ impl Walk {
             {
                 // None of the blocks from here on is good. They may be in flight, or a crash has torn them.
                 let last = reading.plan.blocks().next_back().unwrap_or(&block.location);
-                let in_use = self.is_being_written(&reading.run);
-                self.account.conclude(Some((&block.location, last)), reading.plan.trailing(), in_use);
+                let is_written = self.is_being_written(&reading.run);
+                let end = RunEnd::Reached { torn: Some((&block.location, last)), trailing: reading.plan.trailing() };
+                self.account.conclude(end, is_written);
                 reading.plan.rewind();
                 return Ok(Some(Step::End));
             }
@@ -531,8 +539,8 @@ impl Walk {
             Decision::Gone => {}
             Decision::LookAgain => self.forget_plan(reading, durable_below),
             Decision::Awaited => {
-                let in_use = self.is_being_written(&reading.run);
-                self.account.conclude_awaiting(in_use);
+                let is_written = self.is_being_written(&reading.run);
+                self.account.conclude(RunEnd::Awaiting, is_written);
                 reading.plan.rewind();
             }
         }
