@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::account::{SequenceGap, out_of_bounds, times_go_back};
+use super::account::{SequenceGap, ShardTimes, out_of_bounds};
 use super::callsites::Callsites;
 use super::content::Text;
 use super::record::{ProducerIdentity, RecordRef, RunContext};
@@ -38,21 +38,27 @@ pub(super) struct Ready {
 #[derive(Debug)]
 struct Stream {
     producer: Arc<ProducerIdentity>,
-    /// Whether there is a current shard: its slot, and the messages after `head`.
-    in_shard: bool,
+    /// The next record, if there is a current shard.
+    head: Message,
+    /// The slot of the current shard and the messages after `head`: outside `current`, since each record needs them.
     slot: usize,
     messages: Messages,
-    head: Message,
-    /// The current shard, if a message in it has been at the head.
-    shard: Option<Shard>,
-    /// Whether all of its times have been compared.
-    is_compared: bool,
+    /// The shard that holds `head`.
+    current: Option<CurrentShard>,
     /// The last time in the shards before it.
     before_ns: u64,
     /// The shards after it.
     parts: VecDeque<Part>,
     /// The gaps before `head` that have not been given out.
     gaps: VecDeque<SequenceGap>,
+}
+
+/// The shard whose records are next in a stream.
+#[derive(Debug)]
+struct CurrentShard {
+    shard: Shard,
+    /// Whether all of its times have been compared.
+    is_compared: bool,
 }
 
 /// A shard after the current one.
@@ -166,7 +172,7 @@ impl Merge {
             }
             let stream = self.stream_of(&producer);
             self.streams[stream].parts.push_back(Part { slot, shard: shard.clone(), producer, gaps });
-            if !self.streams[stream].in_shard && self.advance_shard(stream) {
+            if self.streams[stream].current.is_none() && self.advance_shard(stream) {
                 self.enqueue(stream);
             }
         }
@@ -307,40 +313,44 @@ impl Merge {
 
     /// Leaves the stream's shard, which has no more messages, for the next one that has.
     fn advance_shard(&mut self, stream: usize) -> bool {
-        // Those before records that have been given out are not wanted.
+        // The caller took a record, and not the gaps before it: it does not want them.
         self.gaps -= self.streams[stream].gaps.drain(..).count();
         loop {
             let at = &mut self.streams[stream];
-            if std::mem::take(&mut at.in_shard) {
-                let slot = at.slot;
-                if at.shard.take().is_some() {
-                    at.before_ns = at.before_ns.max(at.head.timestamp_ns);
-                    self.check_bounds(stream);
-                }
-                let at = &mut self.streams[stream];
-                self.unread.add(&at.messages.unread);
-                self.slots[slot].shards -= 1;
-                if self.slots[slot].shards == 0 {
-                    self.release(slot);
-                }
+            if at.current.take().is_some() {
+                at.before_ns = at.before_ns.max(at.head.timestamp_ns);
+                self.check_bounds(stream);
+                self.finish_shard(stream);
             }
             let at = &mut self.streams[stream];
             let Some(Part { slot, shard, producer, gaps }) = at.parts.pop_front() else {
                 if !at.gaps.is_empty() {
-                    // Before records that this version cannot read.
+                    // They are before shards without a record that can be read, so no record follows them.
                     let (key, gaps) = (self.key(stream), std::mem::take(&mut self.streams[stream].gaps));
                     self.trailing.entry(key).or_default().extend(gaps);
                 }
                 return false;
             };
             at.gaps.extend(gaps);
-            (at.in_shard, at.slot, at.messages) = (true, slot, Messages::of(&shard));
+            (at.slot, at.messages) = (slot, Messages::of(&shard));
             at.producer = producer;
             if at.messages.next(&self.slots[slot].block, &mut at.head) {
-                (at.shard, at.is_compared) = (Some(shard), false);
+                at.current = Some(CurrentShard { shard, is_compared: false });
                 self.check_bounds(stream);
                 return true;
             }
+            self.finish_shard(stream);
+        }
+    }
+
+    /// Counts what was passed over in the stream's shard, and frees its slot if no other shard needs it.
+    fn finish_shard(&mut self, stream: usize) {
+        let Stream { slot, messages, .. } = &self.streams[stream];
+        let slot = *slot;
+        self.unread.add(&messages.unread);
+        self.slots[slot].shards -= 1;
+        if self.slots[slot].shards == 0 {
+            self.release(slot);
         }
     }
 
@@ -356,18 +366,16 @@ impl Merge {
     /// Compares all times of the shard that holds a late record, once: a producer whose times go back has late records.
     #[cold]
     pub(super) fn check_order(&mut self, ready: &Ready) {
-        let Stream { producer, slot, shard, is_compared, before_ns, .. } = &mut self.streams[ready.stream];
-        let Some(shard) = shard.as_ref().filter(|_| !std::mem::replace(is_compared, true)) else { return };
-        let Slot { block, times, .. } = &self.slots[*slot];
-        let (mut last_ns, mut messages, mut message) = (*before_ns, Messages::of(shard), Message::default());
-        let (mut went_back, mut is_outside) = (false, false);
+        let Stream { producer, slot, current, before_ns, .. } = &mut self.streams[ready.stream];
+        let Some(CurrentShard { shard, is_compared: is_compared @ false }) = current else { return };
+        *is_compared = true;
+        let Slot { block, times: bounds, .. } = &self.slots[*slot];
+        let mut times = ShardTimes::new(bounds, *before_ns);
+        let (mut messages, mut message) = (Messages::of(shard), Message::default());
         while messages.next(block, &mut message) {
-            went_back |= message.timestamp_ns < last_ns;
-            is_outside |= !times.contains(&message.timestamp_ns);
-            last_ns = last_ns.max(message.timestamp_ns);
+            times.take(message.timestamp_ns);
         }
-        self.faults.extend(went_back.then(|| times_go_back(producer.id)));
-        self.faults.extend(is_outside.then(|| out_of_bounds(producer.id)));
+        self.faults.extend(times.faults(producer.id));
     }
 
     fn key(&self, stream: usize) -> Key {
@@ -392,12 +400,10 @@ impl Merge {
         }
         let fresh = Stream {
             producer: Arc::clone(producer),
-            in_shard: false,
+            head: Message::default(),
             slot: 0,
             messages: Messages::default(),
-            head: Message::default(),
-            shard: None,
-            is_compared: false,
+            current: None,
             before_ns: 0,
             parts: VecDeque::new(),
             gaps: VecDeque::new(),

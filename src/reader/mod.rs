@@ -63,8 +63,8 @@ use content::Text;
 use filter::Selection;
 use merge::{Merge, Ready};
 use taken::Taken;
+use walk::{AWAIT_INTERVAL, Step, Visit, Walk};
 pub(crate) use walk::{RunTail, TailItem};
-use walk::{Step, Visit, Walk};
 
 impl ReadOptions {
     /// Opens the log at `path`: see [`Reader::open`].
@@ -83,6 +83,7 @@ impl ReadOptions {
             }
             (Some(records), _) => walk.skip_to_last(records, |_, block| block.readable_records())?,
         }
+        // They are kept until the first call tells whether the caller takes gaps.
         walk.account.wants_gaps = true;
         walk.times = self.filter.as_ref().and_then(Filter::times);
         Ok(Reader {
@@ -113,9 +114,6 @@ impl ReadOptions {
         verify::verify_with(path.as_ref(), self.durable, watch)
     }
 }
-
-/// The interval between looks for a block in flight, which is durable within milliseconds.
-const AWAIT_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The longest interval between looks at the end of a log. Records come in blocks, a tenth of a second apart by
 /// default.

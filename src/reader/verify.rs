@@ -5,21 +5,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::error::Result;
 
-use super::account::{Account, out_of_bounds, times_go_back};
+use super::account::{Account, PRODUCERS_MAX, ShardTimes};
 use super::files::not_a_log;
 use super::report::{InUse, Report, Verdict};
 use super::scan::{BlockLocation, Loaded, Message, Messages, PassedOver};
-use super::walk::{Step, Visit, Walk};
-
-/// Producers whose times are compared over blocks. The times of further ones are compared inside each shard only.
-const PRODUCERS_MAX: usize = 1 << 17;
-
-/// The time between two looks at a block that is missing and may be in flight.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+use super::walk::{AWAIT_INTERVAL, Step, Visit, Walk};
 
 /// How often such blocks are looked for, in all. A block in flight is durable within milliseconds, unless the disk is
 /// overloaded. One that a crash left out, before the log was opened again, never comes.
@@ -84,7 +77,7 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
             Ok(Step::RunEnd) => last_ns.clear(),
             Ok(Step::Awaited) if looks < looks_max(walk.in_use()) => {
                 looks += 1;
-                std::thread::sleep(LOOK_INTERVAL);
+                std::thread::sleep(AWAIT_INTERVAL);
                 walk.look_again();
             }
             Ok(Step::Awaited) => {
@@ -99,7 +92,7 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
     walk.report_misnamed();
     let in_use = walk.in_use();
     let report = walk.account.report;
-    // In a directory it is a prepared file. An empty file alone proves nothing, so the verdict is not "clean".
+    // A single file without a block proves nothing: "clean" would be wrong. In a directory it is one of the prepared files.
     if report.runs.is_empty() && report.findings.is_empty() && path.is_file() {
         let what = match in_use {
             InUse::Yes => "holds no block yet: a logger has prepared it, and has the log open",
@@ -117,30 +110,22 @@ fn check(location: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u6
     let mut unread = PassedOver::default();
     for shard in &block.shards {
         let id = shard.producer;
-        let mut last = last_ns.get(&id).copied().unwrap_or(0);
-        let (mut is_outside, mut went_back) = (false, false);
+        let mut times = ShardTimes::new(&bounds, last_ns.get(&id).copied().unwrap_or(0));
         let (mut records, mut truncated) = (0, 0);
         let (mut messages, mut message) = (Messages::of(shard), Message::default());
         while messages.next(block, &mut message) {
-            let ns = message.timestamp_ns;
             records += 1;
             truncated += u64::from(message.is_truncated());
-            is_outside |= !bounds.contains(&ns);
-            went_back |= ns < last;
-            last = last.max(ns);
+            times.take(message.timestamp_ns);
         }
         account.report.records += records;
         account.report.truncated += truncated;
         unread.add(&messages.unread);
+        // The times of further producers are compared inside each shard only.
         if last_ns.len() < PRODUCERS_MAX || last_ns.contains_key(&id) {
-            last_ns.insert(id, last);
+            last_ns.insert(id, times.last_ns());
         }
-        if is_outside {
-            faults.push(out_of_bounds(id));
-        }
-        if went_back {
-            faults.push(times_go_back(id));
-        }
+        faults.extend(times.faults(id));
     }
     if unread.is_empty() && faults.is_empty() {
         return;

@@ -272,16 +272,6 @@ fn describe_missing(fate: Fate, numbers: &Range<u64>) -> (Severity, String) {
     }
 }
 
-/// The contradiction of a producer with a time outside the bounds of its block.
-pub(crate) fn out_of_bounds(producer: u32) -> String {
-    format!("producer {producer} has a record outside the times that the block's header gives")
-}
-
-/// The contradiction of a producer whose times go back.
-pub(crate) fn times_go_back(producer: u32) -> String {
-    format!("producer {producer} has times that go back")
-}
-
 fn blocks_are(numbers: &Range<u64>) -> String {
     let Range { start, end } = numbers;
     if end - start == 1 { format!("block {start} is") } else { format!("blocks {start} to {} are", end - 1) }

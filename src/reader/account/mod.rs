@@ -4,13 +4,15 @@
 //! the [`Report`]. It reads no file and no record: rows and shard headers are enough for the identity.
 //!
 //! `blocks` says which blocks are missing, by the rules of `testimony`; `producers` compares counts; `gaps` finds
-//! where a producer's numbers are missing; `findings` has the severity and the words of each fact.
+//! where a producer's numbers are missing; `times` compares the times of records for those who read them; `findings` has
+//! the severity and the words of each fact.
 
 mod blocks;
 mod findings;
 mod gaps;
 mod producers;
 mod testimony;
+mod times;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,14 +30,15 @@ use findings::{Fact, NoCounts};
 use producers::Producers;
 
 pub(crate) use blocks::{Before, RunEnd, Trailing};
-pub(crate) use findings::{Location, out_of_bounds, times_go_back};
+pub(crate) use findings::Location;
 pub(crate) use gaps::SequenceGap;
+pub(crate) use times::{ShardTimes, out_of_bounds};
 
 /// The most notes of the writer that are kept for each run.
 const NOTES_MAX: usize = 64;
 
 /// Producers that rows are kept for, over all runs: they take about 40 MiB.
-const PRODUCERS_MAX: usize = 1 << 17;
+pub(super) const PRODUCERS_MAX: usize = 1 << 17;
 
 /// The account of all runs.
 #[derive(Debug, Default)]

@@ -13,6 +13,7 @@ mod times;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{BlockFlags, MERGE_BYTES_MAX, segment_file_name};
@@ -32,6 +33,9 @@ pub(super) use times::Times;
 
 /// Bytes of blocks that are planned ahead in a log that may grow, or whose records are merged.
 const LOOKAHEAD_BYTES: u64 = MERGE_BYTES_MAX as u64;
+
+/// The interval in which a caller looks for a block in flight, which is durable within milliseconds.
+pub(super) const AWAIT_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Whether the caller of a walk comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
