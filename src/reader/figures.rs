@@ -134,7 +134,7 @@ pub struct Latency {
 pub struct FiguresReader {
     path: PathBuf,
     files: LogFiles,
-    place: Option<Place>,
+    position: Option<ReadPosition>,
     newest: Option<Figures>,
     previous: Option<Figures>,
     block: Loaded,
@@ -142,7 +142,7 @@ pub struct FiguresReader {
 
 /// How far a segment was read.
 #[derive(Debug)]
-struct Place {
+struct ReadPosition {
     run: RunId,
     index: u64,
     segment_id: u64,
@@ -161,16 +161,16 @@ impl FiguresReader {
     pub fn open(path: impl AsRef<Path>) -> Result<FiguresReader> {
         let path = path.as_ref().to_owned();
         let files = LogFiles::open(&path, false)?;
-        let (place, newest, previous, block) = Default::default();
-        let mut reader = FiguresReader { path, files, place, newest, previous, block };
+        let block = Loaded::default();
+        let mut reader = FiguresReader { path, files, position: None, newest: None, previous: None, block };
         let segments = reader.new_segments()?;
         // The newest two rows are in the last segment, or the last one has just begun.
         let last_run = segments.last().map(|(run, _)| *run);
         let mut last: Vec<_> = segments.into_iter().rev().take_while(|(run, _)| Some(*run) == last_run).collect();
         last.truncate(2);
         while let Some((run, segment)) = last.pop() {
-            if let Some(place) = reader.enter(run, &segment)? {
-                reader.place = Some(place);
+            if let Some(position) = reader.enter(run, &segment)? {
+                reader.position = Some(position);
                 reader.read_on()?;
             }
         }
@@ -189,11 +189,11 @@ impl FiguresReader {
         }
         let mut any = self.read_on()?;
         for (run, segment) in self.new_segments()? {
-            if self.place.as_ref().is_some_and(|place| segment.index() <= place.index) {
+            if self.position.as_ref().is_some_and(|position| segment.index() <= position.index) {
                 continue;
             }
-            if let Some(place) = self.enter(run, &segment)? {
-                self.place = Some(place);
+            if let Some(position) = self.enter(run, &segment)? {
+                self.position = Some(position);
                 any |= self.read_on()?;
             }
         }
@@ -236,8 +236,8 @@ impl FiguresReader {
     }
 
     /// The beginning of a segment; `None` if retention has removed it meanwhile.
-    fn enter(&mut self, run: RunId, segment: &Segment) -> Result<Option<Place>> {
-        let place = |file| Place {
+    fn enter(&mut self, run: RunId, segment: &Segment) -> Result<Option<ReadPosition>> {
+        let position = |file| ReadPosition {
             run,
             index: segment.index(),
             segment_id: segment.segment_id,
@@ -245,27 +245,27 @@ impl FiguresReader {
             horizon: segment.horizon(self.files.in_use() == InUse::Yes),
             offset: segment.first_offset,
         };
-        Ok(self.files.open_if_there(&segment.path)?.map(place))
+        Ok(self.files.open_if_there(&segment.path)?.map(position))
     }
 
     /// Reads the present segment from where it was left. Returns whether it has newer figures.
     fn read_on(&mut self) -> Result<bool> {
-        let Some(place) = &mut self.place else { return Ok(false) };
-        let mut cursor = Cursor::new(Some(place.segment_id), place.offset).reading_headers_alone(true);
+        let Some(position) = &mut self.position else { return Ok(false) };
+        let mut cursor = Cursor::new(Some(position.segment_id), position.offset).reading_headers_alone(true);
         let mut callsites = KnownCallsites::default();
         let mut any = false;
-        while let Scanned::Block(found) = cursor.next(&place.file, place.horizon)? {
-            place.offset = found.offset + found.header.stride_bytes();
+        while let Scanned::Block(found) = cursor.next(&position.file, position.horizon)? {
+            position.offset = found.offset + found.header.stride_bytes();
             if found.newer.is_some() || !found.header.block_flags().has(BlockFlags::FIGURES) {
                 continue;
             }
-            if !self.block.read(&place.file, found.offset, &found.header)? {
+            if !self.block.read(&position.file, found.offset, &found.header)? {
                 continue;
             }
             self.block.take_apart(&found.header, &mut callsites);
             if let Some((monotonic_ns, log)) = self.block.figures {
-                let newest = figures(place.run, monotonic_ns, log, std::mem::take(&mut self.block.producer_figures));
-                self.previous = self.newest.replace(newest).filter(|before| before.run == place.run);
+                let newest = figures(position.run, monotonic_ns, log, std::mem::take(&mut self.block.producer_figures));
+                self.previous = self.newest.replace(newest).filter(|before| before.run == position.run);
                 any = true;
             }
         }

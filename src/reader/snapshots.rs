@@ -22,7 +22,7 @@ pub struct SnapshotInfo {
     pub reason: String,
     /// The records in its intact blocks.
     pub records: u64,
-    /// The size of the file.
+    /// The size of the file, in bytes.
     pub bytes: u64,
     /// What is wrong with the file, if it cannot be read.
     pub fault: Option<String>,

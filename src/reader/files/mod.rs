@@ -332,8 +332,7 @@ fn no_segment(directory: &Path) -> String {
 /// Whether an error concerns one file only and will not pass: the others can be read. It is a missing permission, or a
 /// defect of the disk.
 fn is_of_one_file(error: &Error) -> bool {
-    const EIO: i32 = 5;
-    is_forbidden(error) || error.io_error().is_some_and(|source| source.raw_os_error() == Some(EIO))
+    is_forbidden(error) || error.io_error().is_some_and(sys::file::is_of_the_disk)
 }
 
 /// Whether a permission is missing.

@@ -88,6 +88,11 @@ pub(crate) fn has_nothing_to_sync(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EROFS | libc::ENOTSUP))
 }
 
+/// Whether the disk could not read or write a place.
+pub(crate) fn is_of_the_disk(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO)
+}
+
 /// Whether an open file has no name any more: its contents are gone when it is closed.
 ///
 /// It queries only the number of names. After a query of a file's times, Linux 6.13 and later give the file a new time

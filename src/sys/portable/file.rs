@@ -105,6 +105,12 @@ pub(crate) fn has_nothing_to_sync(error: &io::Error) -> bool {
     matches!(error.kind(), InvalidInput | ReadOnlyFilesystem | Unsupported)
 }
 
+/// Whether the disk could not read or write a place, on platforms that tell.
+pub(crate) fn is_of_the_disk(error: &io::Error) -> bool {
+    // EIO, which has this number on every Unix.
+    cfg!(unix) && error.raw_os_error() == Some(5)
+}
+
 /// The identity of an open file.
 ///
 /// # Errors
