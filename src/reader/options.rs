@@ -54,8 +54,8 @@ impl ReadOptions {
     /// With a [`filter`](Self::filter), these are the last ones that it takes; they are looked for from the log's end.
     /// If it asks for times, the reader begins with the log: of blocks of other times it reads only the headers.
     ///
-    /// 0 is for a caller that wants only later records: the reader begins with the segment of the log's last record, which
-    /// they follow, or with the one before. The filter does not matter then.
+    /// 0 is for a caller that wants only later records: the reader begins with the segment of the log's last record,
+    /// or with the one before, since later records follow there. The filter does not matter then.
     pub fn last(mut self, records: u64) -> ReadOptions {
         self.last = Some(records);
         self

@@ -92,7 +92,7 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
     walk.report_misnamed();
     let in_use = walk.in_use();
     let report = walk.account.report;
-    // A single file without a block proves nothing: "clean" would be wrong. In a directory it is one of the prepared files.
+    // A single file without a block proves nothing, so "clean" would be wrong. In a directory it counts as prepared.
     if report.runs.is_empty() && report.findings.is_empty() && path.is_file() {
         let what = match in_use {
             InUse::Yes => "holds no block yet: a logger has prepared it, and has the log open",

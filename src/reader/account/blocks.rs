@@ -319,7 +319,8 @@ impl RunBlocks {
         }
     }
 
-    /// All facts if the run ends here, and whether it was closed. `is_written`: a logger is writing it, if it has no end.
+    /// All facts if the run ends here, and whether it was closed. `is_written`: a logger is writing it, unless it was
+    /// closed.
     pub(super) fn conclude(&self, end: RunEnd<'_>, is_written: bool) -> (Observed, bool) {
         let (torn, trailing) = match end {
             RunEnd::Reached { torn, trailing } => (torn, trailing),

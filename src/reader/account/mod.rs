@@ -4,8 +4,8 @@
 //! the [`Report`]. It reads no file and no record: rows and shard headers are enough for the identity.
 //!
 //! `blocks` says which blocks are missing, by the rules of `testimony`; `producers` compares counts; `gaps` finds
-//! where a producer's numbers are missing; `times` compares the times of records for those who read them; `findings` has
-//! the severity and the words of each fact.
+//! where a producer's numbers are missing; `findings` has the severity and the words of each fact. `times` compares
+//! the times of records, for those who read them.
 
 mod blocks;
 mod findings;
@@ -291,7 +291,7 @@ impl Account {
         self.report_fact(&Fact::Contradiction(what), at);
     }
 
-    /// Concludes the run as if it ended here. `is_written`: a logger is writing it, if it has no end.
+    /// Concludes the run as if it ended here. `is_written`: a logger is writing it, unless it was closed.
     pub(super) fn conclude(&mut self, end: RunEnd<'_>, is_written: bool) {
         self.reopen();
         self.report_observed();

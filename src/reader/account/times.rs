@@ -5,6 +5,8 @@
 use std::ops::RangeInclusive;
 
 /// The times of one shard's records, as they are compared.
+///
+/// All of it is inlined, so that nothing is in memory while the records are read.
 #[derive(Debug)]
 pub(crate) struct ShardTimes<'a> {
     /// The bounds that the block's header gives.
@@ -17,6 +19,7 @@ pub(crate) struct ShardTimes<'a> {
 
 impl<'a> ShardTimes<'a> {
     /// Nothing is compared yet. `last_ns` is the producer's largest time before the shard, or 0.
+    #[inline(always)]
     pub(crate) fn new(bounds: &'a RangeInclusive<u64>, last_ns: u64) -> ShardTimes<'a> {
         ShardTimes { bounds, last_ns, went_back: false, is_outside: false }
     }
@@ -30,11 +33,13 @@ impl<'a> ShardTimes<'a> {
     }
 
     /// The producer's largest time, this shard included.
+    #[inline(always)]
     pub(crate) fn last_ns(&self) -> u64 {
         self.last_ns
     }
 
     /// The contradictions, as sentences.
+    #[inline(always)]
     pub(crate) fn faults(&self, producer: u32) -> impl Iterator<Item = String> {
         let outside = self.is_outside.then(|| out_of_bounds(producer));
         let back = self.went_back.then(|| format!("producer {producer} has times that go back"));
