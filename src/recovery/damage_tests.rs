@@ -8,7 +8,9 @@ use super::tests::{Parts, change, messages, recover_one, recovered, verifies};
 use super::{Recovery, RecoveryOutcome, recover};
 use crate::crash::layout::{DEFINITIONS_OFFSET, FOR_RECORDER, LOG_OPEN, RawHeader, SLOT_HEADER_BYTES, SLOTS_OFFSET};
 use crate::crash::layout::{LOG_BYTES, LOGS_OFFSET};
+use crate::format::Kind;
 use crate::reader::verify;
+use crate::ring::HEAD_BYTES;
 
 /// What a recovery says that found damage, and kept the file.
 fn damaged(dead: &Dead) -> Recovery {
@@ -64,6 +66,24 @@ fn a_damaged_ring_of_the_flight_recorder_is_reported_and_costs_no_record_of_the_
         verifies(&dead.log);
     }
     assert_eq!(messages(&dead.log), parts.accepted());
+}
+
+#[test]
+fn a_record_of_the_flight_recorder_that_no_reader_would_find_valid_is_reported_and_left_out() {
+    let parts = Parts::new(false);
+    // The first record is of a callsite: its values are cut, or its callsite's number is 0, or it has no level.
+    let cases: [(usize, &[u8]); 3] = [(0, &[18]), (HEAD_BYTES, &[0; 4]), (4, &[Kind::Message as u8, 0])];
+    for (at, bytes) in cases {
+        let mut ring = DeadRing { producer: 9, purpose: FOR_RECORDER, ..parts.rings[1].clone() };
+        ring.bytes[at..][..bytes.len()].copy_from_slice(bytes);
+        let dead = parts.dead_with([parts.rings.clone(), vec![ring]].concat());
+        let recovery = damaged(&dead);
+        let what = "the flight recorder's ring of producer 9 is damaged: some records in it are invalid";
+        assert!(recovery.to_string().contains(what), "{at}: {recovery}");
+        let snapshot = recovery.snapshot.expect("a snapshot");
+        verifies(&snapshot);
+        assert_eq!(messages(&snapshot).len(), 29, "{at}");
+    }
 }
 
 #[test]

@@ -218,7 +218,8 @@ fn write_missing(
     let recorded = file.slots(entry, FOR_RECORDER).map_err(read)?;
     let now = Now { monotonic_ns: anchor.monotonic_ns.get(), unix_ns: anchor.unix_ns.get() };
     let origin = origin(&segment, entry);
-    let Left { producers, damage: of_recorder } = snapshot::read(file, &recorded.slots, &origin, now);
+    let Left { producers, damage: of_recorder } =
+        snapshot::read(file, &recorded.slots, &definitions.callsites, &origin, now);
     let snapshot = snapshot::write(&opened, link.run, &origin, producers, &definitions.callsites, now);
     let mut damages = vec![damage, recorded.damage, of_recorder, definitions.damage];
     if account.is_ended {

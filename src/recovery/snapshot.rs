@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::ring_file::{RingFile, Slot};
+use super::source::Recovered;
 use crate::block::Callsites;
 use crate::clock::{self, TickConverter};
 use crate::error::{Error, Result};
-use crate::format::{CallsiteInfo, Kind, RecordFlags, SNAPSHOTS_FOLDER, StoredRunId};
+use crate::format::{CallsiteInfo, SNAPSHOTS_FOLDER, StoredRunId};
 use crate::reader::written_by_last_snapshot;
 use crate::snapshot::{self, Now, Origin, ProducerRecords, RecordHead};
 use crate::sys::directory::OpenDirectory;
@@ -20,12 +21,18 @@ pub(super) struct Left {
     pub(super) damage: Option<String>,
 }
 
-/// Reads the records in `slots`.
-pub(super) fn read(file: &RingFile, slots: &[Slot], origin: &Origin, now: Now) -> Left {
+/// Reads the records in `slots`, which may be of these `callsites`.
+pub(super) fn read(
+    file: &RingFile,
+    slots: &[Slot],
+    callsites: &HashMap<u32, CallsiteInfo>,
+    origin: &Origin,
+    now: Now,
+) -> Left {
     let converter = file.converter();
     let mut left = Left { producers: Vec::new(), damage: None };
     for slot in slots {
-        let (records, damage) = records(file, slot, &converter, origin, now);
+        let (records, damage) = records(file, slot, &converter, callsites, origin, now);
         left.damage = left.damage.or(damage);
         left.producers.extend(Some(records).filter(|records| !records.is_empty()));
     }
@@ -81,6 +88,7 @@ fn records(
     file: &RingFile,
     slot: &Slot,
     converter: &TickConverter,
+    callsites: &HashMap<u32, CallsiteInfo>,
     origin: &Origin,
     now: Now,
 ) -> (ProducerRecords, Option<String>) {
@@ -97,12 +105,10 @@ fn records(
     let (mut last_ns, mut unreadable) = (0, false);
     let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);
     while let Some((head, payload)) = left.next(read) {
-        let [kind, level, flags, _] = head.tag.to_le_bytes();
-        let is_record = kind == Kind::Message as u8 || kind == Kind::Structured as u8;
-        if is_record && (1..=5).contains(&level) {
+        if let Some(record) = Recovered::of(&head, payload, callsites) {
             last_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now.monotonic_ns);
-            let (begin, bytes, flags) = (records.payloads.len(), payload.len(), flags & RecordFlags::TRUNCATED);
-            let sequence = head.sequence;
+            let Recovered { kind, level, flags, sequence, payload } = record;
+            let (kind, begin, bytes) = (kind as u8, records.payloads.len(), payload.len());
             records.heads.push(RecordHead { sequence, timestamp_ns: last_ns, kind, level, flags, begin, bytes });
             records.payloads.extend_from_slice(payload);
         } else {

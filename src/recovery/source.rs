@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::account::{Known, Part};
 use super::ring_file::{RingFile, Slot};
 use crate::format::{CallsiteInfo, DroppedBy, Kind, Layout, LossCause, ProducerRow, RecordFlags, check_values};
+use crate::level::Level;
 use crate::ring::Head;
 use crate::ring::image::LeftRecords;
 
@@ -112,7 +113,7 @@ pub(super) fn next_of<'a>(
     records.next(read).filter(|(head, _)| head.sequence < bounds.end)
 }
 
-/// A record that makes sense.
+/// A record of a ring that makes sense, whether it goes to the log or to a snapshot.
 pub(super) struct Recovered<'a> {
     pub(super) kind: Kind,
     pub(super) level: u8,
@@ -122,11 +123,13 @@ pub(super) struct Recovered<'a> {
 }
 
 impl<'a> Recovered<'a> {
+    /// The record with this `head` and `payload`, if it makes sense: if it is of a kind that producers append, and a
+    /// reader will find it valid.
     pub(super) fn of(head: &Head, payload: &'a [u8], infos: &HashMap<u32, CallsiteInfo>) -> Option<Recovered<'a>> {
         let [kind, level, flags, _] = head.tag.to_le_bytes();
         let kind = Kind::from_u8(kind).ok()?;
         let makes_sense = match kind {
-            Kind::Message => (1..=5).contains(&level),
+            Kind::Message => Level::from_u8(level).is_some(),
             Kind::Structured => {
                 let (id, values) = payload.split_first_chunk::<4>()?;
                 let id = u32::from_le_bytes(*id);

@@ -229,8 +229,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "recovery",
         &[
-            "block", "buffer", "clock", "crash", "error", "format", "grouped", "reader", "ring", "segment", "snapshot",
-            "sys",
+            "block", "buffer", "clock", "crash", "error", "format", "grouped", "level", "reader", "ring", "segment",
+            "snapshot", "sys",
         ],
     ),
     ("registry", &["error", "format", "own_thread", "ring", "stats", "sync"]),
