@@ -128,8 +128,10 @@ impl Body {
         true
     }
 
-    /// Adds the writer's own record number `sequence`. Returns `false`, and adds nothing, if it does not fit.
-    pub(super) fn append_control(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
+    /// Adds a record of the writer's own. Its number is `own_sequence`, which is advanced. Returns `false`, and adds
+    /// nothing, if it does not fit.
+    pub(super) fn append_control(&mut self, own_sequence: &mut u64, meta: RecordMeta, payload: &[u8]) -> bool {
+        let sequence = *own_sequence;
         let continues =
             self.shard.is_some_and(|shard| shard.producer == WRITER_PRODUCER && shard.next_sequence == sequence);
         if !continues && !self.open_shard(WRITER_PRODUCER, sequence, record_bytes(payload.len()), ShardLayout::Plain) {
@@ -140,6 +142,7 @@ impl Body {
         self.used = used;
         self.records += 1;
         self.shard.as_mut().expect("it continues a shard, or has opened one").next_sequence += 1;
+        *own_sequence += 1;
         true
     }
 

@@ -14,7 +14,7 @@ use crate::format::{SHARD_HEADER_BYTES, record_bytes};
 
 /// The definitions in a block.
 #[derive(Debug)]
-pub(crate) struct Definitions {
+pub(super) struct Definitions {
     /// One bit for each of the writer's slots. Slots are small numbers, because they are reused.
     producers: Vec<u64>,
     /// The mark by which [`Callsites`] remembers this block.
@@ -32,12 +32,12 @@ impl Default for Definitions {
 impl Definitions {
     /// Whether the block holds the row of the producer in `slot`.
     #[inline]
-    pub(crate) fn has_producer(&self, slot: usize) -> bool {
+    pub(super) fn has_producer(&self, slot: usize) -> bool {
         self.producers.get(slot / 64).is_some_and(|word| word & (1 << (slot % 64)) != 0)
     }
 
     /// Notes that the block holds the row of the producer in `slot`.
-    pub(crate) fn note_producer(&mut self, slot: usize) {
+    pub(super) fn note_producer(&mut self, slot: usize) {
         if self.producers.len() <= slot / 64 {
             self.producers.resize(slot / 64 + 1, 0);
         }

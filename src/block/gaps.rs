@@ -40,21 +40,19 @@ impl Gaps {
     }
 
     /// Adds a gap record, without a cause, for the numbers from `expected` up to the record `first`, unless the block
-    /// has its maximum of gap records. The caller has checked that there is room. Returns whether it was added.
-    fn append(&mut self, body: &mut Body, expected: u64, first: First, own_sequence: u64) -> bool {
+    /// has its maximum of gap records. The caller has checked that there is room.
+    fn append(&mut self, body: &mut Body, expected: u64, first: First, own_sequence: &mut u64) {
         if self.left == 0 {
-            return false;
+            return;
         }
         let (producer, cause, count) = (first.producer, LossCause::Unknown, first.sequence - expected);
         let record = GapRecord { producer, cause, first_sequence: expected, count };
-        let added =
-            body.append_control(own_sequence, RecordMeta::control(Kind::Gap, first.timestamp_ns), &record.to_bytes());
-        if added {
+        let meta = RecordMeta::control(Kind::Gap, first.timestamp_ns);
+        if body.append_control(own_sequence, meta, &record.to_bytes()) {
             self.left -= 1;
             // The payload has no padding, so it ends where the record ends.
             self.without_cause.push(body.used - GapRecord::BYTES + GapRecord::CAUSE_AT);
         }
-        added
     }
 
     /// Sets the cause of the gaps that were met since the last call.
@@ -87,7 +85,7 @@ pub(super) fn open_shard_at(
     };
     if first.sequence > expected {
         if Gaps::BYTES + SHARD_HEADER_BYTES + first.bytes <= body.free_bytes() {
-            *own_sequence += u64::from(gaps.append(body, expected, first, *own_sequence));
+            gaps.append(body, expected, first, own_sequence);
         } else if holds_records {
             // The next block gets the gap record. A record that needs a whole block gets none.
             return None;

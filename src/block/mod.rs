@@ -18,10 +18,13 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
-use crate::format::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, GRID_BYTES, Kind, LossCause};
+use crate::format::{
+    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockFlags, BlockHeader, GRID_BYTES, Kind, LossCause, ProducerRow,
+    RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, WallAnchor, padded,
+};
 use body::{Body, TimeSpan};
 pub(crate) use callsites::{Callsites, Definition, Lookup};
-pub(crate) use definitions::Definitions;
+use definitions::Definitions;
 use gaps::Gaps;
 pub(crate) use packed::{Added, Last, PackedRecords};
 pub(crate) use plain::Records;
@@ -54,8 +57,8 @@ pub(crate) struct Block {
     body: Body,
     gaps: Gaps,
     /// The producers whose rows the block holds, and the callsites that it will define.
-    pub(crate) definitions: Definitions,
-    /// The set [`BlockFlags`](crate::format::BlockFlags).
+    definitions: Definitions,
+    /// The set [`BlockFlags`].
     flags: u16,
     /// The times of the writer's own records. The header has them only if the block holds no others.
     control_times: TimeSpan,
@@ -81,7 +84,7 @@ impl Block {
         self.body.records
     }
 
-    /// Sets a [`BlockFlags`](crate::format::BlockFlags) bit.
+    /// Sets a [`BlockFlags`] bit.
     pub(crate) fn set_flag(&mut self, flag: u16) {
         self.flags |= flag;
     }
@@ -125,12 +128,11 @@ impl Block {
     /// `own_sequence` on, which is advanced. Nothing may be added after them.
     pub(crate) fn append_definitions(&mut self, callsites: &Callsites, own_sequence: &mut u64, now_ns: u64) {
         for id in self.definitions.take_callsites(&mut self.body) {
-            let meta = RecordMeta::control(Kind::Callsite, now_ns);
             let definition = callsites.definition(id);
-            let added =
-                definition.is_some_and(|definition| self.append_control(*own_sequence, meta, &definition.payload));
+            let added = definition.is_some_and(|definition| {
+                self.append_control(own_sequence, Kind::Callsite, now_ns, &definition.payload)
+            });
             debug_assert!(added, "the bytes were kept");
-            *own_sequence += u64::from(added);
         }
     }
 
@@ -139,13 +141,49 @@ impl Block {
         self.gaps.explain(&mut self.body, cause);
     }
 
-    /// Adds the writer's own record number `sequence`. Returns `false`, and adds nothing, if it does not fit.
-    pub(crate) fn append_control(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
-        let added = self.body.append_control(sequence, meta, payload);
+    /// Adds a record of the writer's own. Its number is `own_sequence`, which is advanced. Returns `false`, and adds
+    /// nothing, if it does not fit.
+    pub(crate) fn append_control(&mut self, own_sequence: &mut u64, kind: Kind, now_ns: u64, payload: &[u8]) -> bool {
+        let added = self.body.append_control(own_sequence, RecordMeta::control(kind, now_ns), payload);
         if added {
-            self.control_times.include(meta.timestamp_ns, meta.timestamp_ns);
+            self.control_times.include(now_ns, now_ns);
         }
         added
+    }
+
+    /// Adds the row of the producer in `slot`, unless the block has it: a record of the writer's own. Returns `false`,
+    /// and adds nothing, if it does not fit together with a record after it.
+    pub(crate) fn define_producer(
+        &mut self,
+        slot: usize,
+        row: &ProducerRow,
+        own_sequence: &mut u64,
+        now_ns: u64,
+    ) -> bool {
+        if self.has_producer(slot) {
+            return true;
+        }
+        let kind = if row.next_sequence == 0 { Kind::ProducerStart } else { Kind::ProducerRow };
+        let payload = row.encoded();
+        let bytes = 2 * (SHARD_HEADER_BYTES + RECORD_HEADER_BYTES) + padded(payload.len());
+        let added = bytes <= self.free_bytes() && self.append_control(own_sequence, kind, now_ns, &payload);
+        if added {
+            self.definitions.note_producer(slot);
+        }
+        added
+    }
+
+    /// Whether the block holds the row of the producer in `slot`.
+    #[inline]
+    pub(crate) fn has_producer(&self, slot: usize) -> bool {
+        self.definitions.has_producer(slot)
+    }
+
+    /// Adds a wall-clock anchor, a record of the writer's own, if it fits.
+    pub(crate) fn append_wall_anchor(&mut self, own_sequence: &mut u64, now_ns: u64, anchor: WallAnchor) {
+        if self.append_control(own_sequence, Kind::WallAnchor, now_ns, anchor.as_bytes()) {
+            self.set_flag(BlockFlags::WALL_ANCHOR);
+        }
     }
 
     /// Finishes the block as the run's block `number`: ends the last shard, zeroes the bytes up to the grid, and

@@ -16,7 +16,7 @@ pub(crate) struct RecordMeta {
 
 impl RecordMeta {
     /// The writer's own record of this kind.
-    pub(crate) fn control(kind: Kind, timestamp_ns: u64) -> RecordMeta {
+    pub(super) fn control(kind: Kind, timestamp_ns: u64) -> RecordMeta {
         RecordMeta { kind: kind as u8, level: Level::Info as u8, flags: 0, timestamp_ns }
     }
 }

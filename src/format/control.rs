@@ -68,6 +68,13 @@ impl ProducerRow {
     /// Bytes of a row with the longest name.
     pub(crate) const BYTES_MAX: usize = ProducerRow::BYTES_BEFORE_NAME + NAME_BYTES_MAX + size_of::<RawDroppedBy>();
 
+    /// The row's bytes.
+    pub(crate) fn encoded(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(ProducerRow::BYTES_MAX);
+        self.encode(&mut out);
+        out
+    }
+
     /// Appends the row's bytes to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         debug_assert!(self.name.len() <= NAME_BYTES_MAX);

@@ -7,18 +7,13 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 
-use zerocopy::IntoBytes;
-
 use super::account::{Account, Part};
 use super::ring_file::{RingFile, Slot};
 use super::source::{Bounds, Recovered, Source, next_of};
 use crate::block::{Added, Block, Callsites, Last, RecordMeta};
 use crate::buffer::AlignedBuffer;
 use crate::clock::{self, TickConverter};
-use crate::format::{
-    BLOCK_BYTES_MAX, BlockFlags, CallsiteInfo, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, Status,
-    StatusCode, WallAnchor, padded,
-};
+use crate::format::{BLOCK_BYTES_MAX, BlockFlags, CallsiteInfo, Kind, ProducerRow, Status, StatusCode, WallAnchor};
 use crate::ring::image::Fault;
 
 /// What is composed.
@@ -227,9 +222,7 @@ impl<'a> Composer<'a> {
         }
         let mut block = self.begin_block(self.block_bytes)?;
         while let Some(row) = self.ends.as_mut().and_then(Vec::pop) {
-            let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
-            row.encode(&mut payload);
-            if !self.append_own(&mut block, Kind::ProducerEnd, &payload) {
+            if !self.append_own(&mut block, Kind::ProducerEnd, &row.encoded()) {
                 self.ends.get_or_insert_default().push(row);
                 break;
             }
@@ -247,10 +240,8 @@ impl<'a> Composer<'a> {
         }
         self.composed.is_ended = true;
         let mut block = self.begin_block(self.block_bytes)?;
-        let anchor = self.anchor;
-        if self.append_own(&mut block, Kind::WallAnchor, anchor.as_bytes()) {
-            block.set_flag(BlockFlags::WALL_ANCHOR);
-        }
+        let now_ns = self.now_ns();
+        block.append_wall_anchor(&mut self.own_sequence, now_ns, self.anchor);
         self.append_note(&mut block);
         block.set_flag(BlockFlags::CLEAN_END);
         Ok(Some(self.number(block)))
@@ -274,9 +265,8 @@ impl<'a> Composer<'a> {
     }
 
     fn append_own(&mut self, block: &mut Block, kind: Kind, payload: &[u8]) -> bool {
-        let added = block.append_control(self.own_sequence, RecordMeta::control(kind, self.now_ns()), payload);
-        self.own_sequence += u64::from(added);
-        added
+        let now_ns = self.now_ns();
+        block.append_control(&mut self.own_sequence, kind, now_ns, payload)
     }
 
     fn append_note(&mut self, block: &mut Block) {
@@ -324,8 +314,9 @@ impl<'a> Composer<'a> {
             };
             let timestamp_ns = clock::clamp(self.converter.to_ns(head.ticks), *last_ns, before_ns);
             let (callsites, own_sequence) = (&mut self.callsites, &mut self.own_sequence);
+            let is_defined = block.define_producer(at, row, own_sequence, timestamp_ns);
             let mut target = Target { block, callsites, own_sequence };
-            if !target.define_producer(at, row, timestamp_ns) || !target.append(row, *last_ns, timestamp_ns, &record) {
+            if !is_defined || !target.append(row, *last_ns, timestamp_ns, &record) {
                 break true;
             }
             self.composed.records += 1;
@@ -359,25 +350,6 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Adds the producer's row, unless the block has it. Returns `false` if it does not fit with a record after it.
-    fn define_producer(&mut self, slot: usize, row: &ProducerRow, now_ns: u64) -> bool {
-        if self.block.definitions.has_producer(slot) {
-            return true;
-        }
-        let kind = if row.next_sequence == 0 { Kind::ProducerStart } else { Kind::ProducerRow };
-        let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
-        row.encode(&mut payload);
-        let bytes = 2 * (SHARD_HEADER_BYTES + RECORD_HEADER_BYTES) + padded(payload.len());
-        if bytes > self.block.free_bytes()
-            || !self.block.append_control(*self.own_sequence, RecordMeta::control(kind, now_ns), &payload)
-        {
-            return false;
-        }
-        *self.own_sequence += 1;
-        self.block.definitions.note_producer(slot);
-        true
-    }
-
     /// Adds a record, packed if it can be. Returns `false` if it does not fit.
     fn append(&mut self, row: &ProducerRow, last_ns: u64, timestamp_ns: u64, record: &Recovered<'_>) -> bool {
         let Recovered { kind, level, flags, sequence, payload } = *record;

@@ -339,7 +339,7 @@ mod tests {
     use std::time::{SystemTime, UNIX_EPOCH};
 
     use super::*;
-    use crate::block::{Block, Place, RecordMeta};
+    use crate::block::{Block, Place};
     use crate::buffer::AlignedBuffer;
     use crate::clock::ManualClock;
     use crate::format::{BlockFlags, GRID_BYTES, Kind, SegmentHeader};
@@ -353,7 +353,7 @@ mod tests {
         header.encode(&mut payload);
         let mut block = Block::new(AlignedBuffer::new(GRID_BYTES, 0).unwrap());
         block.set_flag(BlockFlags::SEGMENT_HEADER);
-        assert!(block.append_control(0, RecordMeta::control(Kind::Segment, 1), &payload));
+        assert!(block.append_control(&mut 0, Kind::Segment, 1, &payload));
         let (mut buffer, length) = block.seal(0);
         crate::block::place(&mut buffer, Place { segment_id: number, file_offset: 0, in_flight: 0 });
         fs::write(directory.join(segment_file_name(number)), &buffer[..length]).unwrap();

@@ -7,7 +7,7 @@ use std::io;
 
 use zerocopy::IntoBytes;
 
-use crate::block::{Block, RecordMeta};
+use crate::block::Block;
 use crate::buffer::AlignedBuffer;
 use crate::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockFlags, GRID_BYTES, Kind, ProducerRow, SHARD_HEADER_BYTES, SegmentHeader,
@@ -47,15 +47,16 @@ impl Header<'_> {
         records.extend(
             self.device.map(|device| (Kind::Status, encoded(|out| Status::encode(StatusCode::Device, device, out)))),
         );
-        records.extend(self.producers.iter().map(|row| (Kind::ProducerRow, encoded(|out| row.encode(out)))));
+        records.extend(self.producers.iter().map(|row| (Kind::ProducerRow, row.encoded())));
 
         let bytes: usize = records.iter().map(|(_, payload)| record_bytes(payload.len())).sum();
         let block_bytes = (BLOCK_HEADER_BYTES + SHARD_HEADER_BYTES + bytes).next_multiple_of(GRID_BYTES);
         assert!(block_bytes <= BLOCK_BYTES_MAX, "{} producers in one segment header", self.producers.len());
         let mut block = Block::new(AlignedBuffer::new(block_bytes, buffer_index)?);
         block.set_flag(BlockFlags::SEGMENT_HEADER | BlockFlags::WALL_ANCHOR);
-        for (sequence, (kind, payload)) in (self.control_sequence..).zip(&records) {
-            let fits = block.append_control(sequence, RecordMeta::control(*kind, self.now_ns), payload);
+        let mut own_sequence = self.control_sequence;
+        for (kind, payload) in &records {
+            let fits = block.append_control(&mut own_sequence, *kind, self.now_ns, payload);
             assert!(fits, "a segment's header does not fit the block that was measured for it");
         }
         Ok(block)

@@ -135,9 +135,7 @@ mod tests {
     fn control(block: &mut Block, kind: Kind, number: u64, blocks: u64) {
         let mut row = row(1);
         (row.next_sequence, row.records) = (2 * blocks, 2 * blocks);
-        let mut payload = Vec::new();
-        row.encode(&mut payload);
-        assert!(block.append_control(43 + number, RecordMeta::control(kind, 100 + 2 * blocks), &payload));
+        assert!(block.append_control(&mut (43 + number), kind, 100 + 2 * blocks, &row.encoded()));
     }
 
     /// The blocks of a run that ends cleanly: `count` with records, the producer's end, and the clean end.

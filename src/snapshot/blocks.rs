@@ -4,15 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 
-use zerocopy::IntoBytes as _;
-
 use super::records::ProducerRecords;
 use crate::block::{Block, Callsites, RecordMeta};
 use crate::buffer::AlignedBuffer;
-use crate::format::{
-    BLOCK_BYTES_MAX, BlockFlags, GRID_BYTES, Kind, MERGE_BYTES_MAX, ProducerRow, RECORD_HEADER_BYTES,
-    SHARD_HEADER_BYTES, WallAnchor, padded,
-};
+use crate::format::{BLOCK_BYTES_MAX, BlockFlags, GRID_BYTES, Kind, MERGE_BYTES_MAX, ProducerRow, WallAnchor};
 
 /// The most bytes of one producer's records in a row, if there are other producers: readers merge only records that are
 /// close to each other.
@@ -103,7 +98,8 @@ impl<'a> Blocks<'a> {
 
     /// Adds the next records of the producer at `at`.
     fn take_turn(&mut self, block: &mut Block, at: usize) -> Turn {
-        if !self.define(block, at) {
+        let now_ns = self.now_ns();
+        if !block.define_producer(at, &self.producers[at].row(), &mut self.own_sequence, now_ns) {
             return Turn::Full;
         }
         // A reader merges what all producers have in a turn.
@@ -140,30 +136,15 @@ impl<'a> Blocks<'a> {
         turn
     }
 
-    /// Adds the row of the producer at `at`, unless the block has it. Returns `false`, and adds nothing, if it does not
-    /// fit together with a record after it.
-    fn define(&mut self, block: &mut Block, at: usize) -> bool {
-        if block.definitions.has_producer(at) {
-            return true;
-        }
-        let payload = encoded(&self.producers[at].row());
-        let bytes_before_payload = SHARD_HEADER_BYTES + RECORD_HEADER_BYTES;
-        let fits = 2 * bytes_before_payload + padded(payload.len()) <= block.free_bytes();
-        if fits && self.append_control(block, Kind::ProducerRow, &payload) {
-            block.definitions.note_producer(at);
-            return true;
-        }
-        false
-    }
-
     /// The block with the final counts of the producers, beginning with the one at `at`. Returns the place of the first
     /// producer whose counts do not fit.
     fn ends(&mut self, at: usize) -> io::Result<(Block, usize)> {
+        let now_ns = self.now_ns();
         let mut block = Block::new(AlignedBuffer::new(self.block_bytes, 0)?);
         let mut next = at;
         while next < self.producers.len() {
-            let payload = encoded(&self.producers[next].row());
-            if !self.append_control(&mut block, Kind::ProducerEnd, &payload) {
+            let payload = self.producers[next].row().encoded();
+            if !block.append_control(&mut self.own_sequence, Kind::ProducerEnd, now_ns, &payload) {
                 break;
             }
             next += 1;
@@ -173,18 +154,10 @@ impl<'a> Blocks<'a> {
 
     fn clean_end(&mut self) -> io::Result<Block> {
         let mut block = Block::new(AlignedBuffer::new(self.block_bytes, 0)?);
-        let anchor = self.anchor;
-        if self.append_control(&mut block, Kind::WallAnchor, anchor.as_bytes()) {
-            block.set_flag(BlockFlags::WALL_ANCHOR);
-        }
+        let now_ns = self.now_ns();
+        block.append_wall_anchor(&mut self.own_sequence, now_ns, self.anchor);
         block.set_flag(BlockFlags::CLEAN_END);
         Ok(block)
-    }
-
-    fn append_control(&mut self, block: &mut Block, kind: Kind, payload: &[u8]) -> bool {
-        let added = block.append_control(self.own_sequence, RecordMeta::control(kind, self.now_ns()), payload);
-        self.own_sequence += u64::from(added);
-        added
     }
 
     /// The next block with records; `None` if none are left that a block can hold.
@@ -253,10 +226,4 @@ impl Progress<'_> {
     fn next_ns(&self) -> Option<u64> {
         self.records.heads.get(self.next).map(|head| head.timestamp_ns)
     }
-}
-
-fn encoded(row: &ProducerRow) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
-    row.encode(&mut payload);
-    payload
 }

@@ -354,12 +354,6 @@ impl Source {
         Some(ProducerLosses { id: self.id, name: self.name.clone(), dropped_by, overwritten })
     }
 
-    /// The record that defines the producer in a block: its kind, and the producer as the blocks so far account for it.
-    pub(crate) fn definition(&self) -> (Kind, ProducerRow) {
-        let kind = if self.next_sequence == 0 { Kind::ProducerStart } else { Kind::ProducerRow };
-        (kind, self.row_of(self.accounted()))
-    }
-
     /// The producer's row with this account.
     pub(crate) fn row_of(&self, accounted: Accounted) -> ProducerRow {
         let counts = self.consumer.control().counts();

@@ -11,7 +11,7 @@ use super::losses::UnreportedLosses;
 use super::sources::Sources;
 use crate::block::{Block, Callsites};
 use crate::clock::TickConverter;
-use crate::format::{BlockFlags, Kind, ProducerRow, RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, padded};
+use crate::format::{BlockFlags, Kind, ProducerRow};
 use crate::listen::Taps;
 use crate::ring::Position;
 use crate::shared::{AwaitedAppends, Shared};
@@ -35,21 +35,15 @@ impl Filling {
     /// Adds the row of `source`, which is in `slot`, unless the block has it. Returns `false`, and adds nothing, if the
     /// row does not fit together with a record after it.
     fn define(&mut self, slot: usize, source: &Source, control: &mut ControlRecords, now_ns: u64) -> bool {
-        if self.block.definitions.has_producer(slot) {
+        if self.block.has_producer(slot) {
             return true;
         }
-        let (kind, row) = source.definition();
-        let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
-        row.encode(&mut payload);
-        let bytes_before_payload = SHARD_HEADER_BYTES + RECORD_HEADER_BYTES;
-        if 2 * bytes_before_payload + padded(payload.len()) > self.block.free_bytes()
-            || !control.append(&mut self.block, kind, now_ns, &payload)
-        {
-            return false;
+        let before = source.accounted();
+        let added = self.block.define_producer(slot, &source.row_of(before), control.sequence(), now_ns);
+        if added {
+            self.contents.shares.push(Share { slot, position: Position::default(), before });
         }
-        self.block.definitions.note_producer(slot);
-        self.contents.shares.push(Share { slot, position: Position::default(), before: source.accounted() });
-        true
+        added
     }
 }
 
@@ -192,8 +186,7 @@ impl Blocks {
 
     /// Writes the end record of the source in `slot`, with its final counts. Returns `false` if no block is free.
     fn write_end(&mut self, slot: usize, now_ns: u64) -> bool {
-        let mut payload = Vec::with_capacity(ProducerRow::BYTES_MAX);
-        self.sources.at(slot).final_row().encode(&mut payload);
+        let payload = self.sources.at(slot).final_row().encoded();
         loop {
             let Some(mut filling) = self.take_filling(now_ns) else { return false };
             if self.control.append(&mut filling.block, Kind::ProducerEnd, now_ns, &payload) {

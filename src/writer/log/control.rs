@@ -5,11 +5,10 @@ use std::io;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I64, U64};
 
-use crate::block::{Block, RecordMeta};
+use crate::block::Block;
 use crate::clock::Clock;
 use crate::format::{
-    BlockFlags, Kind, NAME_BYTES_MAX, Process, ProducerRow, RefusalCounts, SegmentHeader, Status, StatusCode,
-    WallAnchor,
+    Kind, NAME_BYTES_MAX, Process, ProducerRow, RefusalCounts, SegmentHeader, Status, StatusCode, WallAnchor,
 };
 use crate::segment::Header;
 use crate::shared::Shared;
@@ -78,9 +77,7 @@ impl ControlRecords {
 
     /// Adds a record to `block`. Returns `false`, and adds nothing, if it does not fit.
     pub(super) fn append(&mut self, block: &mut Block, kind: Kind, now_ns: u64, payload: &[u8]) -> bool {
-        let added = block.append_control(self.sequence, RecordMeta::control(kind, now_ns), payload);
-        self.sequence += u64::from(added);
-        added
+        block.append_control(&mut self.sequence, kind, now_ns, payload)
     }
 
     /// The sequence of the next record. A caller that adds records advances it.
@@ -110,9 +107,7 @@ impl ControlRecords {
 
     pub(super) fn append_wall_anchor(&mut self, block: &mut Block, now_ns: u64) {
         let anchor = self.wall_time();
-        if self.append(block, Kind::WallAnchor, now_ns, anchor.as_bytes()) {
-            block.set_flag(BlockFlags::WALL_ANCHOR);
-        }
+        block.append_wall_anchor(&mut self.sequence, now_ns, anchor);
     }
 
     /// Adds the counts of refused appends, if they have changed since they were last written.
