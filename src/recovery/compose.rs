@@ -55,66 +55,39 @@ pub(super) struct Composed {
 
 /// Composes blocks.
 pub(super) struct Composer<'a> {
-    file: &'a RingFile,
+    /// What is left of it: the sources have taken its slots, and the account's producers.
+    plan: Plan<'a>,
     sources: Vec<Source>,
     /// Producers that the blocks name and no slot has.
     orphans: bool,
-    holes: Vec<u64>,
     /// The next hole.
     hole: usize,
-    next_number: u64,
     /// The first source whose records after the last block are not all taken.
     source: usize,
     /// Final counts, when they are known, in reverse order.
     ends: Option<Vec<ProducerRow>>,
+    /// The plan's, as blocks define them.
     callsites: Callsites,
-    infos: HashMap<u32, CallsiteInfo>,
     converter: TickConverter,
-    block_bytes: usize,
-    has_segments: bool,
-    may_end: bool,
-    anchor: WallAnchor,
-    watch: &'a mut dyn FnMut(u64, u64),
-    note: String,
-    own_sequence: u64,
     pub(super) composed: Composed,
 }
 
 impl<'a> Composer<'a> {
-    pub(super) fn new(plan: Plan<'a>) -> Composer<'a> {
-        let Plan { file, account, slots, callsites, block_bytes, has_segments, may_end, anchor, watch, note } = plan;
-        let Account { mut producers, ended, holes, next_number, own_sequence, .. } = account;
-        let sources: Vec<_> = slots
+    pub(super) fn new(mut plan: Plan<'a>) -> Composer<'a> {
+        let (slots, mut producers) = (std::mem::take(&mut plan.slots), std::mem::take(&mut plan.account.producers));
+        let is_ended = |id: &u32| plan.account.ended.contains(id);
+        let sources = slots
             .into_iter()
             .map(|slot| {
                 let id = slot.producer;
-                Source::new(slot, producers.remove(&id), ended.contains(&id), block_bytes as u64)
+                Source::new(slot, producers.remove(&id), is_ended(&id), plan.block_bytes as u64)
             })
             .collect();
-        let infos = callsites;
-        let mut callsites = Callsites::new(true, block_bytes, |_, _| None);
-        infos.values().for_each(|info| callsites.add(info));
-        Composer {
-            file,
-            sources,
-            orphans: producers.keys().any(|id| !ended.contains(id)),
-            holes,
-            hole: 0,
-            next_number,
-            source: 0,
-            ends: None,
-            callsites,
-            infos,
-            converter: file.converter(),
-            block_bytes,
-            has_segments,
-            may_end,
-            anchor,
-            watch,
-            note,
-            own_sequence,
-            composed: Composed::default(),
-        }
+        let orphans = producers.keys().any(|id| !is_ended(id));
+        let mut callsites = Callsites::new(true, plan.block_bytes, |_, _| None);
+        plan.callsites.values().for_each(|info| callsites.add(info));
+        let (converter, composed) = (plan.file.converter(), Composed::default());
+        Composer { plan, sources, orphans, hole: 0, source: 0, ends: None, callsites, converter, composed }
     }
 
     /// What is wrong with the rings, as far as their records have been taken.
@@ -128,7 +101,7 @@ impl<'a> Composer<'a> {
     }
 
     fn try_next(&mut self) -> io::Result<Option<(u64, Block)>> {
-        if self.hole < self.holes.len() {
+        if self.hole < self.plan.account.holes.len() {
             return self.hole_block().map(Some);
         }
         if let Some(block) = self.tail_block()? {
@@ -145,7 +118,7 @@ impl<'a> Composer<'a> {
 
     /// The block for the next hole. Whatever was in it, its number is taken.
     fn hole_block(&mut self) -> io::Result<(u64, Block)> {
-        let (hole, number) = (self.hole, self.holes[self.hole]);
+        let (hole, number) = (self.hole, self.plan.account.holes[self.hole]);
         self.hole += 1;
         let mut block = self.begin_block(BLOCK_BYTES_MAX)?;
         // Sources whose records fit later holes too come last.
@@ -195,12 +168,12 @@ impl<'a> Composer<'a> {
             if source.is_ended || !self.has_records(at, bounds) {
                 self.sources[at].records.rest();
                 self.source += 1;
-                (self.watch)(self.source as u64, self.sources.len() as u64);
+                (self.plan.watch)(self.source as u64, self.sources.len() as u64);
                 continue;
             }
             let mut block = match open.take() {
                 Some(block) => block,
-                None => self.begin_block(self.block_bytes)?,
+                None => self.begin_block(self.plan.block_bytes)?,
             };
             if self.move_records(at, &mut block, bounds) {
                 if self.composed.records > before {
@@ -220,7 +193,7 @@ impl<'a> Composer<'a> {
         if self.ends.as_ref().is_none_or(Vec::is_empty) {
             return Ok(None);
         }
-        let mut block = self.begin_block(self.block_bytes)?;
+        let mut block = self.begin_block(self.plan.block_bytes)?;
         while let Some(row) = self.ends.as_mut().and_then(Vec::pop) {
             if !self.append_own(&mut block, Kind::ProducerEnd, &row.encoded()) {
                 self.ends.get_or_insert_default().push(row);
@@ -234,14 +207,14 @@ impl<'a> Composer<'a> {
 
     /// The block that ends the run, once. `None` if it would confirm what is not known, or if there is nothing to end.
     fn clean_end(&mut self) -> io::Result<Option<(u64, Block)>> {
-        let is_something = self.has_segments || self.composed.blocks > 0;
-        if self.composed.is_ended || !is_something || !self.may_end || self.orphans || self.damage().is_some() {
+        let is_something = self.plan.has_segments || self.composed.blocks > 0;
+        if self.composed.is_ended || !is_something || !self.plan.may_end || self.orphans || self.damage().is_some() {
             return Ok(None);
         }
         self.composed.is_ended = true;
-        let mut block = self.begin_block(self.block_bytes)?;
+        let mut block = self.begin_block(self.plan.block_bytes)?;
         let now_ns = self.now_ns();
-        block.append_wall_anchor(&mut self.own_sequence, now_ns, self.anchor);
+        block.append_wall_anchor(&mut self.plan.account.own_sequence, now_ns, self.plan.anchor);
         self.append_note(&mut block);
         block.set_flag(BlockFlags::CLEAN_END);
         Ok(Some(self.number(block)))
@@ -251,7 +224,7 @@ impl<'a> Composer<'a> {
     fn final_rows(&self) -> Vec<ProducerRow> {
         let is_due = |source: &&Source| {
             let is_used = source.is_known || source.slot.image.counts().attempted > 0 || source.row.records > 0;
-            self.may_end && is_used && !source.is_ended && source.records.fault().is_none()
+            self.plan.may_end && is_used && !source.is_ended && source.records.fault().is_none()
         };
         self.sources.iter().rev().filter(is_due).map(Source::final_row).collect()
     }
@@ -261,30 +234,30 @@ impl<'a> Composer<'a> {
     }
 
     fn now_ns(&self) -> u64 {
-        self.anchor.monotonic_ns.get()
+        self.plan.anchor.monotonic_ns.get()
     }
 
     fn append_own(&mut self, block: &mut Block, kind: Kind, payload: &[u8]) -> bool {
         let now_ns = self.now_ns();
-        block.append_control(&mut self.own_sequence, kind, now_ns, payload)
+        block.append_control(&mut self.plan.account.own_sequence, kind, now_ns, payload)
     }
 
     fn append_note(&mut self, block: &mut Block) {
         let mut payload = Vec::new();
-        Status::encode(StatusCode::Recovered, &self.note, &mut payload);
+        Status::encode(StatusCode::Recovered, &self.plan.note, &mut payload);
         self.append_own(block, Kind::Status, &payload);
     }
 
     /// Completes a block and gives it the next number.
     fn number(&mut self, block: Block) -> (u64, Block) {
-        let number = self.next_number;
-        self.next_number += 1;
+        let number = self.plan.account.next_number;
+        self.plan.account.next_number += 1;
         (number, self.end_block(block))
     }
 
     fn end_block(&mut self, mut block: Block) -> Block {
         let now_ns = self.now_ns();
-        block.append_definitions(&self.callsites, &mut self.own_sequence, now_ns);
+        block.append_definitions(&self.callsites, &mut self.plan.account.own_sequence, now_ns);
         block.set_flag(BlockFlags::RECOVERED);
         self.composed.blocks += 1;
         block
@@ -292,7 +265,7 @@ impl<'a> Composer<'a> {
 
     fn has_records(&mut self, at: usize, bounds: Bounds) -> bool {
         let Source { slot, records, .. } = &mut self.sources[at];
-        next_of(slot, records, self.file, bounds).is_some()
+        next_of(slot, records, self.plan.file, bounds).is_some()
     }
 
     /// Passes over a source's next record.
@@ -307,13 +280,13 @@ impl<'a> Composer<'a> {
         let mut moved = 0;
         let is_full = loop {
             let Source { slot, records, row, last_ns, .. } = &mut self.sources[at];
-            let Some((head, payload)) = next_of(slot, records, self.file, bounds) else { break false };
-            let Some(record) = Recovered::of(&head, payload, &self.infos) else {
+            let Some((head, payload)) = next_of(slot, records, self.plan.file, bounds) else { break false };
+            let Some(record) = Recovered::of(&head, payload, &self.plan.callsites) else {
                 self.pass_over(at);
                 continue;
             };
             let timestamp_ns = clock::clamp(self.converter.to_ns(head.ticks), *last_ns, before_ns);
-            let (callsites, own_sequence) = (&mut self.callsites, &mut self.own_sequence);
+            let (callsites, own_sequence) = (&mut self.callsites, &mut self.plan.account.own_sequence);
             let is_defined = block.define_producer(at, row, own_sequence, timestamp_ns);
             let mut target = Target { block, callsites, own_sequence };
             if !is_defined || !target.append(row, *last_ns, timestamp_ns, &record) {
