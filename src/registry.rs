@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
 use crate::own_thread::{self, Role};
-use crate::ring::{self, Budget, ConsumerEnd, Counts, ProducerEnd, Ring, RingMaker, RingOptions, Slots};
+use crate::ring::{Budget, ConsumerEnd, DropCounts, ProducerEnd, Ring, RingMaker, RingOptions, Slots};
 use crate::stats::{Drained, ProducerCounts, ProducerStats, Producers, RingMemoryStats};
 use crate::sync::lock;
 
@@ -107,7 +107,7 @@ impl Live {
             truncated: drained.truncated,
             payload_bytes: drained.payload_bytes,
             dropped: counts.dropped,
-            dropped_by: dropped_by(counts),
+            dropped_by: counts.dropped_by.into(),
             overwritten: counts.overwritten,
             waits: counts.waits,
             waited_ns: counts.waited_ns,
@@ -371,10 +371,10 @@ impl Registry {
     }
 }
 
-/// The dropped attempts by cause.
-pub(crate) fn dropped_by(counts: Counts) -> DroppedBy {
-    let ring::DroppedBy { full, memory, timed_out, device_failed } = counts.dropped_by;
-    DroppedBy { ring_full: full, ring_memory: memory, timed_out, device_failed }
+impl From<DropCounts> for DroppedBy {
+    fn from(DropCounts { full, memory, timed_out, device_failed }: DropCounts) -> DroppedBy {
+        DroppedBy { ring_full: full, ring_memory: memory, timed_out, device_failed }
+    }
 }
 
 impl Inner {

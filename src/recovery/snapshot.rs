@@ -92,12 +92,11 @@ fn records(
     origin: &Origin,
     now: Now,
 ) -> (ProducerRecords, Option<String>) {
-    let by = slot.image.counts().dropped_by;
     let mut records = ProducerRecords {
         id: slot.producer,
         tid: slot.tid,
         name: slot.name.clone(),
-        dropped: by.full.saturating_add(by.memory).saturating_add(by.timed_out).saturating_add(by.device_failed),
+        dropped: slot.image.counts().dropped_by.total(),
         heads: Vec::new(),
         payloads: Vec::new(),
     };

@@ -53,12 +53,7 @@ impl Source {
     /// The losses that the ring has counted.
     fn counted(&self) -> (DroppedBy, u64) {
         let counts = self.slot.image.counts();
-        let by = counts.dropped_by;
-        let (ring_full, ring_memory) = (by.full, by.memory);
-        (
-            DroppedBy { ring_full, ring_memory, timed_out: by.timed_out, device_failed: by.device_failed },
-            counts.overwritten,
-        )
+        (counts.dropped_by.into(), counts.overwritten)
     }
 
     /// The final counts. They always add up: attempts without a record and without a cause are unwritten.

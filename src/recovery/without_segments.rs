@@ -34,9 +34,7 @@ fn row_before(file: &RingFile, slot: &Slot, payload_bytes_max: u64) -> Option<Pr
         None if left.fault().is_some() => return None,
         None => (counts.attempted, counts.attempted),
     };
-    let by = counts.dropped_by;
-    let lost = [by.full, by.memory, by.timed_out, by.device_failed, counts.overwritten];
-    let lost = lost.into_iter().fold(0, u64::saturating_add);
+    let lost = counts.dropped_by.total().saturating_add(counts.overwritten);
     let lost_since = counts.attempted.max(end) - first - records;
     let dropped = lost.saturating_sub(lost_since).min(first);
     let row = ProducerRow {

@@ -149,7 +149,7 @@ pub(crate) struct Counts {
     pub(crate) attempted: u64,
     /// The sum over all causes.
     pub(crate) dropped: u64,
-    pub(crate) dropped_by: DroppedBy,
+    pub(crate) dropped_by: DropCounts,
     pub(crate) overwritten: u64,
     /// Waits for space that have begun.
     pub(crate) waits: u64,
@@ -159,7 +159,7 @@ pub(crate) struct Counts {
 
 /// Dropped attempts by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct DroppedBy {
+pub(crate) struct DropCounts {
     /// The ring had no room.
     pub(crate) full: u64,
     /// The rings of the log have taken all the memory that they may take.
@@ -168,6 +168,14 @@ pub(crate) struct DroppedBy {
     pub(crate) timed_out: u64,
     /// The device had failed while the producer waited for room.
     pub(crate) device_failed: u64,
+}
+
+impl DropCounts {
+    /// All of them. The sum saturates: a damaged ring can claim any counts.
+    pub(crate) const fn total(self) -> u64 {
+        let DropCounts { full, memory, timed_out, device_failed } = self;
+        full.saturating_add(memory).saturating_add(timed_out).saturating_add(device_failed)
+    }
 }
 
 impl Control {
@@ -215,9 +223,10 @@ impl Control {
         // Acquire: _loss counted_.
         let [full, memory, timed_out, device_failed, overwritten] =
             [dropped_full, memory, timed_out, device_failed, overwritten].map(|count| count.load(Acquire));
+        let dropped_by = DropCounts { full, memory, timed_out, device_failed };
         Counts {
-            dropped: full + memory + timed_out + device_failed,
-            dropped_by: DroppedBy { full, memory, timed_out, device_failed },
+            dropped: dropped_by.total(),
+            dropped_by,
             overwritten,
             waits: waits.load(Relaxed),
             waited_ns: waited_ns.load(Relaxed),

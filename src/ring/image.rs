@@ -14,7 +14,7 @@ use std::io;
 
 use super::control::offsets;
 pub(crate) use super::control::offsets::CONTROL_BYTES;
-use super::control::{DroppedBy, READING, RETURNING};
+use super::control::{DropCounts, READING, RETURNING};
 use super::layout::{CAPACITY_MAX, CAPACITY_MIN, HEAD_BYTES, Head, SKIP, record_bytes, record_bytes_max};
 
 /// How much of a queue is read at once.
@@ -44,7 +44,7 @@ impl Shape {
 pub(crate) struct LeftCounts {
     /// Attempts. One too few if the last record was committed and not counted.
     pub(crate) attempted: u64,
-    pub(crate) dropped_by: DroppedBy,
+    pub(crate) dropped_by: DropCounts,
     pub(crate) overwritten: u64,
 }
 
@@ -95,7 +95,7 @@ impl Image {
     /// The image of a ring with this `shape`, which must be [possible](Shape::is_possible), and these control lines.
     pub(crate) fn new(shape: Shape, control: &[u8; CONTROL_BYTES]) -> Image {
         let word = |at: usize| u64::from_ne_bytes(*control[at..].first_chunk().expect("the lines hold every word"));
-        let dropped_by = DroppedBy {
+        let dropped_by = DropCounts {
             full: word(offsets::DROPPED_FULL),
             memory: word(offsets::DROPPED_MEMORY),
             timed_out: word(offsets::DROPPED_TIMED_OUT),

@@ -115,7 +115,7 @@ mod in_slots;
 pub(crate) use append_flag::AppendFlag;
 pub(crate) use budget::Budget;
 pub(crate) use consumer::ConsumerEnd;
-pub(crate) use control::{Control, Counts, DroppedBy};
+pub(crate) use control::{Control, DropCounts};
 pub(crate) use held::Held;
 pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, DropCause, Full, HEAD_BYTES, Head, Position};
 pub(crate) use payload::{Claimed, Payload, to_vec};

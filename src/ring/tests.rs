@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use proptest::prelude::*;
 
+use super::control::Counts;
 use super::layout::{Head, record_bytes, record_bytes_max};
 use super::*;
 
@@ -359,7 +360,7 @@ fn drops_are_counted_in_all_and_by_cause() {
     drops(DropCause::Memory, 2);
     drops(DropCause::TimedOut, 3);
     drops(DropCause::DeviceFailed, 4);
-    let dropped_by = DroppedBy { full: 1, memory: 2, timed_out: 3, device_failed: 4 };
+    let dropped_by = DropCounts { full: 1, memory: 2, timed_out: 3, device_failed: 4 };
     let counts = Counts { attempted: 10, dropped: 10, dropped_by, ..Counts::default() };
     assert_eq!(producer.control().counts(), counts);
     producer.control().reset();

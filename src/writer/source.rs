@@ -8,7 +8,7 @@ use crate::clock::{self, TickConverter};
 use crate::format::{DroppedBy, Kind, ProducerRow, RecordFlags};
 use crate::gate::Gate;
 use crate::listen::{Heard, Taps};
-use crate::registry::{self, Arrival};
+use crate::registry::Arrival;
 use crate::ring::{ConsumerEnd, Head, Position, ProducerEnd};
 use crate::shared::AwaitedAppends;
 use crate::stats::{Drained, ProducerLosses};
@@ -335,7 +335,7 @@ impl Source {
     fn explain_gaps(&mut self, block: &mut Block, missing: u64) {
         // The ring was observed before, so the losses before each record in the block are counted by now.
         let counts = self.consumer.control().counts();
-        let dropped_by = registry::dropped_by(counts);
+        let dropped_by = counts.dropped_by.into();
         let overwritten = self.consumer.overwrites().then_some(counts.overwritten);
         block.explain_gaps(self.gap_causes.explain(missing, dropped_by, overwritten));
     }
@@ -343,7 +343,7 @@ impl Source {
     /// The losses since the last call, if there are any.
     pub(crate) fn take_losses(&mut self) -> Option<ProducerLosses> {
         let counts = self.consumer.control().counts();
-        let (dropped_by, overwritten) = (registry::dropped_by(counts), counts.overwritten);
+        let (dropped_by, overwritten) = (DroppedBy::from(counts.dropped_by), counts.overwritten);
         let (dropped_before, overwritten_before) = self.losses_taken;
         let dropped_by = dropped_by.since(dropped_before);
         let overwritten = overwritten - overwritten_before;
@@ -363,7 +363,7 @@ impl Source {
             next_sequence: accounted.next_sequence,
             records: accounted.records,
             dropped: counts.dropped,
-            dropped_by: Some(registry::dropped_by(counts)),
+            dropped_by: Some(counts.dropped_by.into()),
             overwritten: counts.overwritten,
             unwritten: 0,
             name: self.name.clone(),
