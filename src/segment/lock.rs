@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::LOCK_FILE;
 use crate::sys::directory::OpenDirectory;
 use crate::sys::lock::{self, FileLock};
-use crate::sys::{LockHolder, LockRefusal, LockState};
+use crate::sys::{LockRefusal, LockState};
 
 use super::location::Location;
 
@@ -29,7 +29,7 @@ impl LogLock {
     /// cannot be created or locked.
     pub(super) fn take(directory: &OpenDirectory, path: &Path) -> Result<LogLock> {
         FileLock::take(directory, LOCK_FILE).map(LogLock).map_err(|refusal| match refusal {
-            LockRefusal::Held(holder) => Error::InUse { path: path.to_owned(), holder: name(holder) },
+            LockRefusal::Held(holder) => Error::InUse { path: path.to_owned(), holder: holder.to_string() },
             LockRefusal::Io { operation, source } => Error::io(operation, &path.join(LOCK_FILE), source),
         })
     }
@@ -40,7 +40,7 @@ impl LogLock {
     /// [`Error::InUse`].
     pub(crate) fn check_free(path: &Path) -> Result<()> {
         match lock::state(&path.join(LOCK_FILE)) {
-            LockState::Held(holder) => Err(Error::InUse { path: path.to_owned(), holder: name(holder) }),
+            LockState::Held(holder) => Err(Error::InUse { path: path.to_owned(), holder: holder.to_string() }),
             LockState::Free | LockState::Unknown => Ok(()),
         }
     }
@@ -66,18 +66,10 @@ impl LogLock {
     }
 }
 
-/// The holder, in the words of an error message.
-fn name(holder: LockHolder) -> String {
-    match holder {
-        LockHolder::ThisProcess => "this process".to_owned(),
-        LockHolder::Process(id) => format!("process {id}"),
-        LockHolder::Unknown => "another logger".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::LockHolder;
     use crate::sys::test_directory::directory;
 
     fn take(path: &Path) -> Result<LogLock> {
@@ -92,7 +84,7 @@ mod tests {
         let Error::InUse { path, holder } = &error else { panic!("{error}") };
         assert_eq!(path, directory.path());
         assert!(["this process", "another logger"].contains(&holder.as_str()), "{error}");
-        assert_eq!(name(LockHolder::Process(7)), "process 7");
+        assert_eq!(LockHolder::Process(7).to_string(), "process 7");
     }
 
     #[test]

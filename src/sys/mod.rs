@@ -14,6 +14,8 @@ mod portable;
 #[cfg(not(all(target_os = "linux", not(any(diolog_portable, loom)))))]
 pub(crate) use portable::*;
 
+use std::fmt;
+
 mod access;
 mod fill;
 mod in_use;
@@ -110,6 +112,17 @@ pub(crate) enum LockHolder {
     ThisProcess,
     /// The process with this id.
     Process(u32),
-    /// Some process: the system does not say which.
+    /// Some process, which may be this one: the system does not say which.
     Unknown,
+}
+
+/// In the words of an error message.
+impl fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockHolder::ThisProcess => f.write_str("this process"),
+            LockHolder::Process(id) => write!(f, "process {id}"),
+            LockHolder::Unknown => f.write_str("another logger"),
+        }
+    }
 }
