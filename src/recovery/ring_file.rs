@@ -12,8 +12,8 @@ use zerocopy::FromBytes;
 use crate::clock::TickConverter;
 use crate::crash::is_ring_file_of_this_process;
 use crate::crash::layout::{
-    CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, LOG_BYTES, LOG_DAMAGED, LOG_ENDED, LOG_FREE, LOGS_MAX,
-    MAGIC, OVERWRITES, RawDefinition, RawHeader, RawLog, RawSlot, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET,
+    CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, LOG_BYTES, LOG_DAMAGED, LOG_ENDED, LOG_FREE, LOG_OPEN,
+    LOGS_MAX, MAGIC, OVERWRITES, RawDefinition, RawHeader, RawLog, RawSlot, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET,
     TICKS_OF_COUNTER, VERSION, log_offset, process_of_ring_file, slot_bytes,
 };
 use crate::crash::link::Link;
@@ -70,13 +70,21 @@ pub(super) enum NotOpened {
 #[derive(Debug)]
 pub(super) struct LogEntry {
     pub(super) index: u32,
-    /// Whether its rings are to be recovered.
-    pub(super) is_open: bool,
-    /// Whether they were, but for what was damaged.
-    pub(super) is_damaged: bool,
+    pub(super) state: LogState,
     pub(super) log: LogId,
     pub(super) block_bytes: u32,
     pub(super) message_bytes_max: u32,
+}
+
+/// What is to be done about a log's rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogState {
+    /// They are to be recovered.
+    Open,
+    /// Nothing: the log has ended, or they were recovered.
+    Ended,
+    /// Nothing: they were recovered, but for what was damaged.
+    Damaged,
 }
 
 /// A slot with a ring of one log.
@@ -190,21 +198,23 @@ impl RingFile {
     pub(super) fn log_of(&self, run: StoredRunId) -> io::Result<Option<LogEntry>> {
         let mut is_damaged = false;
         for index in 0..LOGS_MAX {
-            let state = self.log_state(index)?;
-            let is_open = ![LOG_FREE, LOG_ENDED, LOG_DAMAGED].contains(&state);
+            let state = match self.log_state(index)? {
+                LOG_FREE | LOG_ENDED => LogState::Ended,
+                LOG_DAMAGED => LogState::Damaged,
+                _ => LogState::Open,
+            };
             match self.raw_log(index)? {
                 Some((raw, _)) if raw.run == run.0 => {
                     return Ok(Some(LogEntry {
                         index,
-                        is_open,
-                        is_damaged: state == LOG_DAMAGED,
+                        state,
                         log: LogId(raw.log),
                         block_bytes: raw.block_bytes.get(),
                         message_bytes_max: raw.message_bytes_max.get(),
                     }));
                 }
                 Some(_) => {}
-                None => is_damaged |= is_open,
+                None => is_damaged |= state == LogState::Open,
             }
         }
         if is_damaged {
@@ -249,12 +259,16 @@ impl RingFile {
         Ok(path.filter(|path| raw.checksum(path) == raw.crc.get()).map(|path| (raw, path.to_vec())))
     }
 
-    /// Marks a log's rings as recovered; `is_damaged`: as far as they could be.
+    /// Notes in the entry of a log what became of its rings.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn end_log(&self, entry: &LogEntry, is_damaged: bool) -> io::Result<()> {
-        let state = if is_damaged { LOG_DAMAGED } else { LOG_ENDED };
+    pub(super) fn set_log_state(&self, entry: &LogEntry, state: LogState) -> io::Result<()> {
+        let state = match state {
+            LogState::Open => LOG_OPEN,
+            LogState::Ended => LOG_ENDED,
+            LogState::Damaged => LOG_DAMAGED,
+        };
         write_whole(&self.locked.file, &state.to_le_bytes(), log_offset(entry.index), grain(false))
     }
 
@@ -403,8 +417,8 @@ impl RingFile {
         if self.is_of_this_boot() {
             return Ok(());
         }
-        if let Some(entry) = self.log_of(run)?.filter(|entry| !entry.is_damaged) {
-            self.end_log(&entry, false)?;
+        if let Some(entry) = self.log_of(run)?.filter(|entry| entry.state != LogState::Damaged) {
+            self.set_log_state(&entry, LogState::Ended)?;
         }
         self.finish().map(drop)
     }
@@ -457,11 +471,6 @@ fn lock(directory: &OpenDirectory, name: &str, path: &Path, patience: Duration) 
             LockHolder::Unknown => false,
         };
         if is_owner || Instant::now() >= deadline {
-            let holder = match holder {
-                LockHolder::ThisProcess => "this process".to_owned(),
-                LockHolder::Process(id) => format!("process {id}"),
-                LockHolder::Unknown => "another process".to_owned(),
-            };
             let until = if is_owner { ", which has other logs' rings in it" } else { "" };
             return Err(NotOpened::Refused(format!("{} is in use by {holder}{until}", path.display())));
         }

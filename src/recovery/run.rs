@@ -18,7 +18,7 @@ use zerocopy::little_endian::{I64, U64};
 use super::account::Account;
 use super::compose::{Composer, Plan};
 use super::report::{Recovery, RecoveryOutcome};
-use super::ring_file::{LOCK_PATIENCE, LogEntry, NotOpened, RingFile, Slots};
+use super::ring_file::{LOCK_PATIENCE, LogEntry, LogState, NotOpened, RingFile, Slots};
 use super::snapshot::{self, Left};
 use super::without_segments;
 use crate::clock::Clock;
@@ -152,12 +152,12 @@ fn try_to_recover(
         return gone(directory, link, RESTARTED.into());
     }
     if let Some(entry) = file.log_of(link.run).map_err(io("read"))? {
-        if entry.is_damaged {
+        if entry.state == LogState::Damaged {
             let reason = "an earlier recovery has found that a part of it is damaged";
             (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(reason.into()));
         }
         // If it is not open, the run's end was written, and only its link is left.
-        if entry.is_open {
+        if entry.state == LogState::Open {
             // Rings that the caller names may be a copy themselves.
             if path == link.path
                 && let Some(original) = file.another_log(&entry, &directory.opened()).map_err(io("read"))?
@@ -167,7 +167,9 @@ fn try_to_recover(
             }
             write_missing(directory, link, &file, &entry, watch, recovery)?;
         }
-        file.end_log(&entry, recovery.outcome == RecoveryOutcome::Damaged).map_err(io("write to"))?;
+        let is_damaged = recovery.outcome == RecoveryOutcome::Damaged;
+        let state = if is_damaged { LogState::Damaged } else { LogState::Ended };
+        file.set_log_state(&entry, state).map_err(io("write to"))?;
     }
     Ok(Some(file))
 }
