@@ -97,10 +97,15 @@ pub(crate) struct Pipeline {
     /// The records in durable blocks.
     durable_records: u64,
     health: Health,
-    /// The error that durable records are in a file that readers do not find, if some are.
-    loss: Option<FlushFault>,
+    /// The last loss of durable records, if there was any.
+    loss: Option<Loss>,
+}
+
+/// Durable records are in a file that readers do not find.
+struct Loss {
+    error: FlushFault,
     /// Whether a flush has been told of it.
-    is_loss_told: bool,
+    is_told: bool,
 }
 
 impl Pipeline {
@@ -129,7 +134,6 @@ impl Pipeline {
             durable_records: 0,
             health: Health::default(),
             loss: None,
-            is_loss_told: false,
         }
     }
 
@@ -400,8 +404,8 @@ impl Pipeline {
         let Some(why) = self.segments.why_lost() else { return false };
         let error = io::Error::new(io::ErrorKind::NotFound, format!("the file {why}"));
         if self.segments.holds_durable_block() {
-            self.loss = Some(FlushFault::io("write", self.segments.path(), &error));
-            self.is_loss_told = false;
+            let error = FlushFault::io("write", self.segments.path(), &error);
+            self.loss = Some(Loss { error, is_told: false });
         }
         self.publisher.note_lost_segment();
         self.write_failed(&error);
@@ -410,13 +414,14 @@ impl Pipeline {
 
     /// The error that durable records are in a file that readers do not find.
     pub(crate) fn loss(&self) -> Option<&FlushFault> {
-        self.loss.as_ref()
+        self.loss.as_ref().map(|loss| &loss.error)
     }
 
     /// The same for a flush, which is told once.
     pub(crate) fn tell_loss(&mut self) -> Option<FlushFault> {
-        let is_told = std::mem::replace(&mut self.is_loss_told, true);
-        self.loss.clone().filter(|_| !is_told)
+        let loss = self.loss.as_mut().filter(|loss| !loss.is_told)?;
+        loss.is_told = true;
+        Some(loss.error.clone())
     }
 
     /// Notes that the present segment cannot be written: a write was refused, or there is no memory for its header.
