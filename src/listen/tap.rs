@@ -111,7 +111,7 @@ impl Tap {
         let bytes = RECORD_ENTRY_BYTES + record.payload.len();
         // A record that is longer than the queue is passed on alone. After a record that did not fit, none is passed on
         // until a turn ends with half of the queue free. So the listener is told of many missed records at once.
-        if self.missed > 0 || !self.has_room(bytes, self.bytes_max) {
+        if self.missed > 0 || !self.find_room(bytes, self.bytes_max) {
             self.missed += 1;
             self.all_missed += 1;
             return;
@@ -124,9 +124,9 @@ impl Tap {
         Entry::Record(RecordEntry { kind, level, flags, sequence, timestamp_ns, payload }).encode(&mut self.staged);
     }
 
-    /// Whether the queue is empty, or has at most `limit` bytes with `bytes` more. Reads how much the thread has taken
+    /// Finds out whether the queue is empty, or has at most `limit` bytes with `bytes` more. Reads how much the thread has taken
     /// only if that decides, because the thread writes its counter for each record.
-    fn has_room(&mut self, bytes: usize, limit: usize) -> bool {
+    fn find_room(&mut self, bytes: usize, limit: usize) -> bool {
         let fits = |tap: &Tap| {
             let waiting = tap.staged.len() + (tap.passed_bytes - tap.done_bytes) as usize;
             waiting == 0 || waiting + bytes <= limit
@@ -146,7 +146,7 @@ impl Tap {
     }
 
     fn pass_on(&mut self) -> bool {
-        if self.missed > 0 && self.has_room(0, self.bytes_max / 2) {
+        if self.missed > 0 && self.find_room(0, self.bytes_max / 2) {
             self.stage_missed();
         }
         self.publish();

@@ -80,7 +80,7 @@ fn is_kept_or_counted(is_written: bool) {
         let (recorded, overwritten) = ring.counts();
         assert_eq!(recorded, accepted.len() as u64);
         assert_eq!(in_snapshots.len() as u64 + overwritten, recorded, "{in_snapshots:?} of {accepted:?}");
-        assert!(ring.is_done() && ring.held(recorded, overwritten) == 0);
+        assert!(ring.observe_done() && ring.held(recorded, overwritten) == 0);
     });
 }
 

@@ -149,8 +149,8 @@ impl RecorderRing {
         self.copied = None;
     }
 
-    /// Whether the ring of a producer that has ended is empty.
-    pub(super) fn is_done(&mut self) -> bool {
+    /// Observes the ring of a producer that has ended. Returns whether it is empty.
+    pub(super) fn observe_done(&mut self) -> bool {
         self.consumer.observe_all();
         self.consumer.unread_bytes() == 0
     }

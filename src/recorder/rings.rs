@@ -190,7 +190,7 @@ impl RecorderRings {
                 ring.settle(producer);
             }
         }
-        let done = |id: &u32| rings.all.get_mut(id).is_some_and(RecorderRing::is_done);
+        let done = |id: &u32| rings.all.get_mut(id).is_some_and(RecorderRing::observe_done);
         let (done, left) = std::mem::take(&mut rings.ended).into_iter().partition::<VecDeque<_>, _>(done);
         rings.ended = done;
         while let Some(ring) = rings.remove_first_ended() {

@@ -20,15 +20,15 @@ const UNUSED_MAX_NS: u64 = 10_000_000_000;
 /// Measures how long a log has placed no block and was not asked to rotate.
 #[derive(Default)]
 pub(super) struct Quiet {
-    /// When it was first asked.
+    /// When that was first noted.
     since_ns: Option<u64>,
     /// The next segment has been given back.
     pub(super) given_back: bool,
 }
 
 impl Quiet {
-    /// Whether the log has been quiet long enough to give the next segment back.
-    pub(super) fn is_long(&mut self, now_ns: u64) -> bool {
+    /// Notes that the log is quiet. Returns whether it has been so long enough to give the next segment back.
+    pub(super) fn note_quiet(&mut self, now_ns: u64) -> bool {
         let since_ns = *self.since_ns.get_or_insert(now_ns);
         now_ns.saturating_sub(since_ns) >= UNUSED_MAX_NS
     }

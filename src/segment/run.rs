@@ -212,7 +212,7 @@ impl Segments {
             timetable.begin();
         }
         let is_too_old = self.rules.rotate_after.is_some_and(|limit| age.unwrap_or_default() >= limit);
-        if asked || is_too_old || self.timetable.as_mut().is_some_and(Timetable::is_due) {
+        if asked || is_too_old || self.timetable.as_mut().is_some_and(Timetable::observe_due) {
             self.leave = self.leave.max(Some(LeaveReason::Due));
         }
         if asked {
@@ -226,7 +226,7 @@ impl Segments {
     /// Gives back the next segment's file if the log has placed nothing for a while: a quiet log keeps no space and no
     /// descriptor that it does not need. If a later block needs the next segment, it is asked for again.
     pub(crate) fn give_back_if_quiet(&mut self, now_ns: u64) {
-        if !self.quiet.is_long(now_ns) {
+        if !self.quiet.note_quiet(now_ns) {
             return;
         }
         self.next.take_answer(&self.preparer, &mut self.notes);

@@ -27,9 +27,9 @@ impl Timetable {
         self.due_ns = self.times.after(self.clock.unix_ns());
     }
 
-    /// Whether the present segment is due. If the clock was set forward past its time, it is. If the clock was set
+    /// Looks at the clock. Returns whether the present segment is due. If the clock was set forward past its time, it is. If the clock was set
     /// back, so that the time is far away now, the segment ends at the next time by the new clock.
-    pub(super) fn is_due(&mut self) -> bool {
+    pub(super) fn observe_due(&mut self) -> bool {
         let now_ns = self.clock.unix_ns();
         // A small step back, to before the segment began, changes nothing for up to one more period. Otherwise a clock
         // that is corrected by a second would end two segments.
@@ -56,24 +56,24 @@ mod tests {
         let clock: &ManualClock = Box::leak(Box::default());
         let set = |unix_ns: i64| clock.unix_ns.store(unix_ns, Relaxed);
         let mut timetable = Timetable::new(RotateAt::Hourly, Clock::manual(clock));
-        assert!(!timetable.is_due(), "no segment has begun");
+        assert!(!timetable.observe_due(), "no segment has begun");
         set(100 * HOUR_NS + SECOND_NS);
         timetable.begin();
-        assert!(!timetable.is_due());
+        assert!(!timetable.observe_due());
         set(100 * HOUR_NS - SECOND_NS);
-        assert!(!timetable.is_due(), "a small step back");
+        assert!(!timetable.observe_due(), "a small step back");
         set(100 * HOUR_NS);
-        assert!(!timetable.is_due(), "the time at which it began comes a second time");
+        assert!(!timetable.observe_due(), "the time at which it began comes a second time");
         set(101 * HOUR_NS);
-        assert!(timetable.is_due());
+        assert!(timetable.observe_due());
         timetable.begin();
         set(500 * HOUR_NS);
-        assert!(timetable.is_due(), "a step forward over many times");
+        assert!(timetable.observe_due(), "a step forward over many times");
         timetable.begin();
-        assert!(!timetable.is_due(), "ends one segment");
+        assert!(!timetable.observe_due(), "ends one segment");
         set(20 * HOUR_NS + SECOND_NS);
-        assert!(!timetable.is_due(), "a large step back");
+        assert!(!timetable.observe_due(), "a large step back");
         set(21 * HOUR_NS);
-        assert!(timetable.is_due(), "is no reason to wait until the old time");
+        assert!(timetable.observe_due(), "is no reason to wait until the old time");
     }
 }
