@@ -25,17 +25,18 @@ const GUARANTEED: usize = 2;
 
 /// The buffers of one log.
 pub(crate) struct Buffers {
-    source: Source,
+    supply: Supply,
 }
 
-enum Source {
+/// Where a log has its buffers from.
+enum Supply {
     /// All of them, if they are in use nowhere.
     Own(Vec<AlignedBuffer>),
-    Share(Share),
+    Share(PoolShare),
 }
 
 /// A log's share of a pool.
-struct Share {
+struct PoolShare {
     pool: Pool,
     block_bytes: usize,
     /// How many the log may have.
@@ -51,30 +52,30 @@ impl Buffers {
     /// `OutOfMemory`.
     pub(super) fn own(count: usize, block_bytes: usize) -> io::Result<Buffers> {
         let make = |index| AlignedBuffer::new(block_bytes, index as u16);
-        Ok(Buffers { source: Source::Own((0..count).map(make).collect::<io::Result<_>>()?) })
+        Ok(Buffers { supply: Supply::Own((0..count).map(make).collect::<io::Result<_>>()?) })
     }
 
     /// The buffers that are made already, and will be written from.
     pub(super) fn made(&self) -> &[AlignedBuffer] {
-        match &self.source {
-            Source::Own(free) => free,
-            Source::Share(_) => &[],
+        match &self.supply {
+            Supply::Own(free) => free,
+            Supply::Share(_) => &[],
         }
     }
 
     /// Whether [`take`](Self::take) would find a buffer, as far as the limits say.
     pub(super) fn has_free(&self) -> bool {
-        match &self.source {
-            Source::Own(free) => !free.is_empty(),
-            Source::Share(share) => share.may_take(),
+        match &self.supply {
+            Supply::Own(free) => !free.is_empty(),
+            Supply::Share(share) => share.may_take(),
         }
     }
 
     /// A buffer for the next block; `None` if there is none now.
     pub(super) fn take(&mut self) -> Option<AlignedBuffer> {
-        match &mut self.source {
-            Source::Own(free) => free.pop(),
-            Source::Share(share) => {
+        match &mut self.supply {
+            Supply::Own(free) => free.pop(),
+            Supply::Share(share) => {
                 if !share.may_take() {
                     return None;
                 }
@@ -87,9 +88,9 @@ impl Buffers {
 
     /// Gives a buffer back that was taken.
     pub(super) fn give_back(&mut self, buffer: AlignedBuffer) {
-        match &mut self.source {
-            Source::Own(free) => free.push(buffer),
-            Source::Share(share) => {
+        match &mut self.supply {
+            Supply::Own(free) => free.push(buffer),
+            Supply::Share(share) => {
                 share.taken -= 1;
                 share.pool.inner.borrow_mut().give_back(buffer, share.taken < GUARANTEED);
             }
@@ -97,14 +98,14 @@ impl Buffers {
     }
 }
 
-impl Share {
+impl PoolShare {
     fn may_take(&self) -> bool {
         let is_guaranteed = self.taken < GUARANTEED;
         self.taken < self.cap && (is_guaranteed || self.pool.inner.borrow().has_room(self.block_bytes))
     }
 }
 
-impl Drop for Share {
+impl Drop for PoolShare {
     fn drop(&mut self) {
         // The log's other buffers are freed elsewhere, and count until then.
         let mut inner = self.pool.inner.borrow_mut();
@@ -137,7 +138,7 @@ struct Inner {
 impl Pool {
     /// A pool of at most `bytes_max`, whose buffers are written by `devices`.
     pub(super) fn new(bytes_max: usize, devices: DeviceSet) -> Pool {
-        let (used, spare) = Default::default();
+        let (used, spare) = (ByteCount::default(), BTreeMap::new());
         Pool { inner: Rc::new(RefCell::new(Inner { bytes_max, used, reserved_bytes: 0, spare, devices })) }
     }
 
@@ -162,7 +163,7 @@ impl Pool {
             });
         }
         drop(inner);
-        Ok(Buffers { source: Source::Share(Share { pool: self.clone(), block_bytes, cap, taken: 0 }) })
+        Ok(Buffers { supply: Supply::Share(PoolShare { pool: self.clone(), block_bytes, cap, taken: 0 }) })
     }
 }
 
