@@ -125,7 +125,6 @@ impl Registry {
         slots: Option<Arc<dyn Slots>>,
         shared: Option<Arc<Budget>>,
     ) -> Registry {
-        let (inner, changed) = Default::default();
         let RingRules { overwrite, reserve_bytes, kept_eighths, largest_bytes, bytes_max } = rings;
         let budget = Budget::within_group(bytes_max as u64, largest_bytes as u64, kept_eighths).part_of(shared);
         let budget = Arc::new(budget);
@@ -136,7 +135,15 @@ impl Registry {
         };
         let enters_reserve = reserve_bytes > 0;
         let options = RingOptions { overwrite, enters_reserve, kept_eighths, ..RingOptions::window(0) };
-        Registry { inner, changed, maker, budget, path, options, producers_max }
+        Registry {
+            inner: Mutex::default(),
+            changed: AtomicBool::new(false),
+            maker,
+            budget,
+            path,
+            options,
+            producers_max,
+        }
     }
 
     /// Makes or reuses a ring of `capacity_bytes`, and hands its other end to the writer.

@@ -11,7 +11,7 @@ use super::record::record_bytes;
 ///
 /// In a start or a row the counts are those before the block that holds it, so that the row in block 0 is the baseline
 /// for the segment. In an end they are final, and `next_sequence == records + dropped + overwritten + unwritten`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProducerRow {
     /// Unique within the run, never reused, never 0.
     pub(crate) id: u32,

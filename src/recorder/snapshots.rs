@@ -38,8 +38,13 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(rings: RecorderRings, triggers: TriggerRules) -> Recorder {
-        let (place, written, failed) = Default::default();
-        Recorder { rings, triggers: Triggers::new(triggers), place, written, failed }
+        Recorder {
+            rings,
+            triggers: Triggers::new(triggers),
+            place: OnceLock::new(),
+            written: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
     }
 
     /// Sets where snapshots are written. Called once.

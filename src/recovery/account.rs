@@ -147,15 +147,8 @@ impl Account {
     fn take_row(&mut self, number: u64, row: &ProducerRow) {
         let holes = &self.holes;
         let known = self.producers.entry(row.id).or_insert_with(|| {
-            let (next_sequence, records, dropped, overwritten) = Default::default();
-            Known::from_row(ProducerRow {
-                next_sequence,
-                records,
-                dropped,
-                dropped_by: None,
-                overwritten,
-                ..row.clone()
-            })
+            let ProducerRow { id, tid, ref name, .. } = *row;
+            Known::from_row(ProducerRow { id, tid, name: name.clone(), ..ProducerRow::default() })
         });
         let sequences = known.row.next_sequence..row.next_sequence;
         let index = |number| holes.partition_point(|&hole| hole < number);

@@ -64,22 +64,19 @@ pub enum RecoveryOutcome {
 
 impl Recovery {
     pub(super) fn new(run: RunId, rings: PathBuf) -> Recovery {
-        let (process, reason, segment, snapshot) = (None, None, None, None);
-        let (records, bytes, blocks, producers, unwritten) = Default::default();
-        let outcome = RecoveryOutcome::Complete;
         Recovery {
             run,
-            process,
+            process: None,
             rings,
-            outcome,
-            reason,
-            segment,
-            snapshot,
-            records,
-            bytes,
-            blocks,
-            producers,
-            unwritten,
+            outcome: RecoveryOutcome::Complete,
+            reason: None,
+            segment: None,
+            snapshot: None,
+            records: 0,
+            bytes: 0,
+            blocks: 0,
+            producers: 0,
+            unwritten: 0,
         }
     }
 }

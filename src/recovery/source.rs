@@ -90,8 +90,7 @@ impl Source {
 
 fn new_row(id: u32, tid: u32, name: String) -> ProducerRow {
     let dropped_by = Some(DroppedBy::default());
-    let (next_sequence, records, dropped, overwritten, unwritten) = Default::default();
-    ProducerRow { id, tid, next_sequence, records, dropped, dropped_by, overwritten, unwritten, name }
+    ProducerRow { id, tid, dropped_by, name, ..ProducerRow::default() }
 }
 
 /// The next record of a ring from number `begin` on, if it is before `end`.

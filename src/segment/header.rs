@@ -85,8 +85,7 @@ pub(super) mod tests {
     pub(crate) fn row(id: u32) -> ProducerRow {
         let name = format!("producer {id}");
         let dropped_by = Some(DroppedBy::default());
-        let (next_sequence, records, dropped, overwritten, unwritten) = Default::default();
-        ProducerRow { id, tid: 1, next_sequence, records, dropped, dropped_by, overwritten, unwritten, name }
+        ProducerRow { id, tid: 1, dropped_by, name, ..ProducerRow::default() }
     }
 
     #[test]

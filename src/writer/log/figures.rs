@@ -36,9 +36,13 @@ pub(super) struct FigureRows {
 impl FigureRows {
     /// For a log that begins at `now_ns`. The first figures are due a second later.
     pub(super) fn new(now_ns: u64) -> FigureRows {
-        let (write_latency_ns, flush_latency_ns) = Default::default();
-        let every = Every::after(FIGURES_NS, now_ns);
-        FigureRows { every, are_owed: false, last_ns: now_ns, write_latency_ns, flush_latency_ns }
+        FigureRows {
+            every: Every::after(FIGURES_NS, now_ns),
+            are_owed: false,
+            last_ns: now_ns,
+            write_latency_ns: Distribution::default(),
+            flush_latency_ns: Distribution::default(),
+        }
     }
 
     /// Whether figures are to be added to a block that begins, because the one before had no room for them. It is the
