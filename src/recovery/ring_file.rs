@@ -156,7 +156,7 @@ impl RingFile {
         let mut header = [0; size_of::<RawHeader>()];
         let filled = sys::fill_at(&locked.file, &mut header, 0)
             .map_err(|error| NotOpened::Refused(format!("cannot read {}: {error}", path.display())))?;
-        // Its length is the first that is made of it, and the header the second.
+        // The process that makes the file sets its length first, and then writes the header.
         if is_zero(&header) && (filled == 0 || locked.bytes == SLOTS_OFFSET) {
             return Err(NotOpened::Unfinished(Box::new(locked)));
         }

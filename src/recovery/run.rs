@@ -21,6 +21,7 @@ use super::report::{Recovery, RecoveryOutcome};
 use super::ring_file::{LOCK_PATIENCE, LogEntry, LogState, NotOpened, RingFile, Slots};
 use super::snapshot::{self, Left};
 use super::without_segments;
+use crate::block::Block;
 use crate::clock::Clock;
 use crate::crash::layout::{FOR_LOG, FOR_RECORDER};
 use crate::crash::link::Link;
@@ -130,7 +131,7 @@ fn try_to_recover(
         let path = path.clone();
         move |source| Stop::from(Error::io(operation, &path, source))
     };
-    // What is of another boot is worth nothing: nobody is waited for.
+    // The rings of another boot are lost, so there is no reason to wait for the lock.
     let is_lost = link.boot != cpu::boot_id();
     let patience = if is_lost { Duration::ZERO } else { LOCK_PATIENCE };
     let file = match RingFile::open(&path, patience) {
@@ -202,7 +203,7 @@ fn write_missing(
         Some(tail) => Account::read(tail)?,
         None => without_segments::account(file, &slots, block_bytes(entry) as u64),
     };
-    // Then one of the files that hold no block is its own.
+    // Whether the run has written nothing. Then one of the files that hold no block is its own.
     let is_unwritten = tail.is_none() && account.producers.is_empty() && damage.is_none();
     if let Some(obstacle) = account.obstacle {
         return Err(Stop::Left(obstacle.into()));
@@ -210,13 +211,7 @@ fn write_missing(
     let definitions = file.definitions().map_err(read)?;
     let clock = Clock::detect();
     let anchor = WallAnchor { monotonic_ns: U64::new(clock.monotonic_ns()), unix_ns: I64::new(clock.unix_ns()) };
-    let mut segment = segment_header(tail.as_ref(), link, file, entry, !account.holes.is_empty());
-    if tail.is_none() && file.is_of(entry, &opened).map_err(read)? {
-        // Runs of a new log that end before their first write each choose its identity.
-        segment.log = directory.log().unwrap_or(entry.log);
-    } else if segment.log != entry.log || directory.log().is_some_and(|log| log != entry.log) {
-        return Err(Stop::Left("its segments are of another log than its rings".into()));
-    }
+    let segment = segment_header(directory, tail.as_ref(), link, file, entry, !account.holes.is_empty())?;
     let recorded = file.slots(entry, FOR_RECORDER).map_err(read)?;
     let now = Now { monotonic_ns: anchor.monotonic_ns.get(), unix_ns: anchor.unix_ns.get() };
     let origin = origin(&segment, entry);
@@ -229,8 +224,7 @@ fn write_missing(
         recovery.snapshot = snapshot?;
         return Ok(());
     }
-    let baseline = account.baseline();
-    let header_sequence = account.own_sequence;
+    let (baseline, control_sequence) = (account.baseline(), account.own_sequence);
     let may_end = damages[0].is_none() && account.has_baseline;
     let mut composer = Composer::new(Plan {
         file,
@@ -247,43 +241,50 @@ fn write_missing(
     let first = composer.next().transpose().map_err(|source| Error::io("make a block of", &file.path(), source))?;
     if let Some(first) = first {
         let left = if tail.is_none() { left_by_others(directory, link, &file.path(), is_unwritten)? } else { 0 };
-        // The header tells of files that other runs have left. Until it is durable, they do.
-        let index = if left == 0 { directory.remove_blank_end()? } else { directory.last_index() + 1 };
-        let unused = directory.unused_before(index);
-        let segment = SegmentHeader {
-            index,
-            unused_before: if left == 0 { 0 } else { u32::try_from(unused).unwrap_or(u32::MAX) },
-            left_before: u16::try_from(left).unwrap_or(u16::MAX),
-            ..segment
-        };
-        let header = Header {
-            segment: &segment,
-            anchor,
-            device: None,
-            producers: &baseline,
-            now_ns: anchor.monotonic_ns.get(),
-            control_sequence: header_sequence,
-        };
-        let segment_id = random_id(opened.path())?;
-        let first_number = first.0;
-        let blocks = std::iter::once(Ok(first)).chain(composer.by_ref());
-        OfflineSegment { directory: &opened, header, segment_id, direct: false }.write(first_number, blocks)?;
-        // If it fails, the next run tries it.
-        let _ = directory.remove_blank_end();
-        directory.look_again()?;
-        recovery.segment = Some(index);
+        let now_ns = anchor.monotonic_ns.get();
+        let header = Header { segment: &segment, anchor, device: None, producers: &baseline, now_ns, control_sequence };
+        recovery.segment = Some(write_segment(directory, header, left, first, &mut composer)?);
     }
     let composed = composer.composed;
     (recovery.records, recovery.bytes, recovery.blocks) = (composed.records, composed.payload_bytes, composed.blocks);
     (recovery.producers, recovery.unwritten) = (composed.ended, composed.unwritten);
     damages.push(composer.damage());
     note_damage(recovery, damages);
-    // Only now: what the log accepted is recovered, whatever becomes of the snapshot. It is tried again.
+    // Last: what the log accepted is recovered even if the snapshot fails. The next recovery tries it again.
     recovery.snapshot = snapshot?;
     if is_unwritten && recovery.segment.is_none() && recovery.outcome == RecoveryOutcome::Complete {
         directory.remove_last_blank()?;
     }
     Ok(())
+}
+
+/// Writes a segment with this header, but for its number, and with the composed blocks, of which `first` is the first.
+/// The header counts the `left` files that other runs have left. Returns the segment's number.
+fn write_segment(
+    directory: &mut Directory,
+    header: Header<'_>,
+    left: u64,
+    first: (u64, Block),
+    composer: &mut Composer<'_>,
+) -> Result<u64> {
+    // The header tells of files that other runs have left. Until it is durable, they do.
+    let index = if left == 0 { directory.remove_blank_end()? } else { directory.last_index() + 1 };
+    let unused = directory.unused_before(index);
+    let segment = SegmentHeader {
+        index,
+        unused_before: if left == 0 { 0 } else { u32::try_from(unused).unwrap_or(u32::MAX) },
+        left_before: u16::try_from(left).unwrap_or(u16::MAX),
+        ..header.segment.clone()
+    };
+    let opened = directory.opened();
+    let segment_id = random_id(opened.path())?;
+    let (header, first_number) = (Header { segment: &segment, ..header }, first.0);
+    let blocks = std::iter::once(Ok(first)).chain(composer);
+    OfflineSegment { directory: &opened, header, segment_id, direct: false }.write(first_number, blocks)?;
+    // If it fails, the next run tries it.
+    let _ = directory.remove_blank_end();
+    directory.look_again()?;
+    Ok(index)
 }
 
 /// How many of the files without a block at the log's end were left by runs that nothing else tells of: neither the run
@@ -334,12 +335,13 @@ fn origin(segment: &SegmentHeader, entry: &LogEntry) -> Origin {
 
 /// The header of the segment to be written, without its number.
 fn segment_header(
+    directory: &Directory,
     tail: Option<&RunTail>,
     link: &Link,
     file: &RingFile,
     entry: &LogEntry,
     has_holes: bool,
-) -> SegmentHeader {
+) -> std::result::Result<SegmentHeader, Stop> {
     let (last, previous_segment_id) = tail.map_or((None, 0), RunTail::last_segment);
     let header = last.cloned().unwrap_or_else(|| SegmentHeader {
         log: entry.log,
@@ -350,15 +352,25 @@ fn segment_header(
         process: Some(Process { id: file.process(), host: cpu::host_name() }),
         ..SegmentHeader::default()
     });
+    let read = |source| Error::io("read", &file.path(), source);
+    let log = if tail.is_none() && file.is_of(entry, &directory.opened()).map_err(read)? {
+        // Runs of a new log that end before their first write each choose its identity.
+        directory.log().unwrap_or(entry.log)
+    } else if header.log == entry.log && directory.log().is_none_or(|log| log == entry.log) {
+        entry.log
+    } else {
+        return Err(Stop::Left("its segments are of another log than its rings".into()));
+    };
     let block_bytes = if has_holes { BLOCK_BYTES_MAX as u32 } else { header.block_bytes };
-    SegmentHeader {
+    Ok(SegmentHeader {
+        log,
         rings_of: Some(link.run),
         previous_segment_id,
         block_bytes,
         unused_before: 0,
         left_before: 0,
         ..header
-    }
+    })
 }
 
 /// Waits until no write of the dead process is under way. Until then the kernel holds the locks on its segments. So it
