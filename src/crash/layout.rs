@@ -17,9 +17,9 @@
 //! - A log's entry is written while its state is [`LOG_FREE`], then its state becomes [`LOG_OPEN`]. When the log has
 //!   ended cleanly, or has been recovered, the state becomes [`LOG_ENDED`]; the entry is used again after that. If a
 //!   part was damaged that was to be recovered, it becomes [`LOG_DAMAGED`], and stays so.
-//! - A definition is written after the end of those that are there, then the end moves behind it.
-//! - A slot's size never changes once the end of the slots is behind it. It is described anew for each producer while
-//!   its state is [`SLOT_FREE`], then its state becomes [`SLOT_USED`]: its ring is empty at both moments.
+//! - A definition is written after the last one, then the end of the definitions moves to its end.
+//! - A slot's size never changes once the end of the slots has moved to its end. Its description is written for each
+//!   producer while its state is [`SLOT_FREE`], then its state becomes [`SLOT_USED`]: its ring is empty at both moments.
 //! - A ring's control lines and bytes are the ring's own affair.
 //!
 //! A process may die between any two of these stores. Every state in between means the same as the one before.

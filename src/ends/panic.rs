@@ -28,7 +28,7 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// Whether panics flush.
 static FLUSHES: AtomicBool = AtomicBool::new(false);
 static LIMIT_NS: AtomicU64 = AtomicU64::new(LIMIT.as_nanos() as u64);
-/// When a panic last did so, on the monotonic clock; 0 if none did.
+/// When a panic last saved the logs, by a flush or by snapshots, on the monotonic clock; 0 if none did.
 static FLUSHED_NS: AtomicU64 = AtomicU64::new(0);
 
 /// Makes every panic of the process flush its open logs, waiting for at most 100 ms in all: see

@@ -115,7 +115,7 @@ impl Source {
         let seen = self.consumer.unread_bytes();
         self.consumer.observe();
         let unread = Unread { seen, bytes: self.consumer.unread_bytes(), open: self.open_bytes() };
-        // Of an empty ring nothing is due in any case, and its line of space is left alone.
+        // If the ring is empty, nothing is due. Then the cache line with its producer's request for space is not read.
         let wants_all = || self.returned.is_some() || self.consumer.control().wants_space();
         let all = all || unread.bytes > 0 && wants_all();
         let look = self.patience.look(now_ns, blocks_begun, unread, all);

@@ -95,7 +95,7 @@ impl LogWriter {
             flushes.begin(tickets, blocks);
         }
         if !flushes.any_for_records() && shared.take_flush_asked() {
-            // As above.
+            // As before: the ring of a producer that registered before the flush was asked for arrives here.
             blocks.adopt(schedule);
             flushes.begin(Vec::new(), blocks);
         }

@@ -1,8 +1,9 @@
 //! The schedule: which rings the writer looks at, how long their records may wait, and when and how long it sleeps.
 //!
 //! Each log has a [`Schedule`], each of its rings a [`Patience`], and the thread one [`Idle`] for all of its logs. They
-//! decide; they neither read a ring nor fill a block. The tuned constants of the writer are in this folder, each with
-//! its reason. The exception is `flush::CALLER_YIELDS`, which the flushing caller uses too.
+//! decide; they neither read a ring nor fill a block. Their tuned constants are in this folder, each with its reason;
+//! `flush::CALLER_YIELDS` is not, because the flushing caller uses it too. How often the writer adds records of its own
+//! is said in `log/`, beside each kind, and how it waits for a device that refuses in `pipeline/health.rs`.
 
 mod allowance;
 mod idle;
