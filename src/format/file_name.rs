@@ -1,6 +1,7 @@
 //! The names of the files in a log's directory, for the code that makes, finds and removes them.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 
 use super::identity::StoredRunId;
 
@@ -17,7 +18,7 @@ pub(crate) const OFFLINE_FILE: &str = "offline.tmp";
 pub(crate) const RINGS_TEMPORARY_FILE: &str = "rings.tmp";
 
 /// The name of the file that says where the rings of a run are: its identity in hexadecimal, then `.rings`.
-pub(crate) fn rings_file_name(run: StoredRunId) -> String {
+pub(crate) fn rings_file_name(run: impl Display) -> String {
     format!("{run}.rings")
 }
 

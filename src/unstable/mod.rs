@@ -13,6 +13,7 @@ mod ring;
 use std::fmt::Display;
 
 use crate::grouped::Grouped;
+use crate::reader::RunId;
 
 pub use crate::buffer::AlignedBuffer;
 pub use crate::clock::ManualClock;
@@ -34,6 +35,11 @@ pub fn grouped(number: impl Display) -> String {
 /// A count with its noun, for people: "1 record", "2,000 records".
 pub fn counted(count: u64, thing: &str) -> String {
     crate::grouped::counted(count, thing)
+}
+
+/// The name of the file in a log's directory that says where the rings of a run are.
+pub fn rings_file_name(run: &RunId) -> String {
+    crate::format::rings_file_name(run)
 }
 
 /// Whether the character would break a line, or make it look like another one.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::report;
 use crate::args::Info;
 use crate::exit::{Failure, Status};
-use crate::text::damage::{finding_json, in_use, run_end, with_recovery};
+use crate::text::damage::{in_use, run_end, with_recovery};
 use crate::text::escape::{self, known};
 use crate::text::table::{Side, Table};
 use crate::text::units::{self, counted, grouped};
@@ -174,7 +174,7 @@ fn json(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
         "runs": runs,
         "segments": info.segments.iter().map(segment_json).collect::<Vec<_>>(),
         "prepared_files": info.prepared_files.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
-        "findings": info.findings.iter().map(finding_json).collect::<Vec<_>>(),
+        "findings": info.findings,
     });
     escape::json_value(&object, out);
 }

@@ -3,13 +3,13 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use diolog::{BlockCounts, DroppedBy, ProducerReport, ReadOptions, Report, RunReport, Verdict, Verification};
+use diolog::{BlockCounts, ProducerReport, ReadOptions, Report, RunReport, Verification};
 use serde_json::{Value, json};
 
 use super::report;
 use crate::args::Verify;
 use crate::exit::{Failure, Status};
-use crate::text::damage::{GOES_ON, finding_json, newer_parts, run_end, state, with_recovery};
+use crate::text::damage::{GOES_ON, newer_parts, run_end, state, with_recovery};
 use crate::text::escape::{self, known};
 use crate::text::progress::{Progress, log_bytes};
 use crate::text::table::{Side, Table};
@@ -224,19 +224,13 @@ fn equation(left: &[(&str, i128)], right: &[(&str, i128)], is_open: bool) -> (St
 }
 
 fn json_text(path: &Path, report: &Report, out: &mut Vec<u8>) {
-    let findings: Vec<_> = report.findings.iter().map(finding_json).collect();
     let object = json!({
         "path": path.to_string_lossy(),
-        "verdict": match report.verdict() {
-            Verdict::InUse => "in_use".to_owned(),
-            Verdict::Dropped => "dropped".to_owned(),
-            Verdict::Newer => "newer".to_owned(),
-            verdict => verdict.to_string(),
-        },
+        "verdict": report.verdict(),
         "in_use": report.in_use,
         "in_use_by": report.in_use_by,
         "dropped": report.dropped(),
-        "dropped_by": dropped_by_json(report.dropped_by()),
+        "dropped_by": report.dropped_by(),
         "records": report.records,
         "bytes": report.bytes,
         "late": report.late,
@@ -245,35 +239,12 @@ fn json_text(path: &Path, report: &Report, out: &mut Vec<u8>) {
         "newer_files": report.newer_files,
         "unreadable": report.unreadable,
         "skipped": report.skipped,
-        "blocks": blocks_json(&report.blocks),
+        "blocks": report.blocks,
         "runs": report.runs.iter().map(run_json).collect::<Vec<_>>(),
-        "findings": findings,
+        "findings": report.findings,
         "findings_omitted": report.findings_omitted,
     });
     escape::json_value(&object, out);
-}
-
-fn dropped_by_json(by: DroppedBy) -> Value {
-    json!({
-        "ring_full": by.ring_full,
-        "ring_memory": by.ring_memory,
-        "timed_out": by.timed_out,
-        "device_failed": by.device_failed,
-    })
-}
-
-fn blocks_json(blocks: &BlockCounts) -> Value {
-    json!({
-        "good": blocks.good,
-        "torn": blocks.torn,
-        "holes": blocks.holes,
-        "lost": blocks.lost,
-        "stale": blocks.stale,
-        "duplicates": blocks.duplicates,
-        "damaged_headers": blocks.damaged_headers,
-        "newer": blocks.newer,
-        "stray": blocks.stray,
-    })
 }
 
 fn run_json(run: &RunReport) -> Value {
@@ -288,7 +259,7 @@ fn run_json(run: &RunReport) -> Value {
         "goes_on": run.goes_on,
         "recovered": run.recovered,
         "in_use": run.in_use,
-        "blocks": blocks_json(&run.blocks),
+        "blocks": run.blocks,
         "records": run.records,
         "device": run.device,
         "refused_closed": run.refused_closed,
@@ -314,7 +285,7 @@ fn producer_json(producer: &ProducerReport) -> Value {
         "retired_dropped": producer.retired_dropped,
         "records": producer.records,
         "dropped": producer.dropped,
-        "dropped_by": producer.dropped_by.map(dropped_by_json),
+        "dropped_by": producer.dropped_by,
         "overwritten": producer.overwritten,
         "unwritten": producer.unwritten,
         "damaged": producer.damaged,
@@ -355,7 +326,7 @@ mod tests {
         let mut blocks = BlockCounts::default();
         assert_eq!(shown(blocks), "  blocks: none\n");
         (blocks.good, blocks.holes, blocks.damaged_headers) = (3, 1, 1);
-        assert_eq!(shown(blocks), "  blocks: 3 good, 1 hole never acknowledged, 1 segment header lost\n");
+        assert_eq!(shown(blocks), "  blocks: 3 good, 1 hole never acknowledged, 1 damaged segment header\n");
         (blocks.holes, blocks.damaged_headers, blocks.stray) = (2, 0, 1_000);
         assert_eq!(shown(blocks), "  blocks: 3 good, 2 holes never acknowledged, 1,000 stretches of stray bytes\n");
     }

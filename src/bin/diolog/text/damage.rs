@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::path::Path;
 
-use diolog::{DroppedBy, Finding, InUse, LossCause, Report, RunId, Severity, Verdict};
-use serde_json::{Value, json};
+use diolog::unstable::rings_file_name;
+use diolog::{DroppedBy, InUse, LossCause, Report, RunId, Severity, Verdict};
 
 use crate::exit::{Failure, Status};
 use crate::text::output::say;
@@ -136,7 +136,7 @@ pub(crate) fn with_recovery(words: String, path: &Path, run: &RunId, recovered: 
 
 /// Whether the log at `path` names rings of the run.
 fn has_rings(path: &Path, run: &RunId) -> bool {
-    path.join(format!("{run}.rings")).exists()
+    path.join(rings_file_name(run)).exists()
 }
 
 /// How many runs of the log at `path` are still to be recovered, if some are.
@@ -188,21 +188,6 @@ pub(crate) fn newer_parts(report: &Report) -> Option<String> {
         parts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| counted(*number, what)).collect();
     (!parts.is_empty())
         .then(|| format!("written by a newer diolog, and not readable by this one: {}", parts.join(", ")))
-}
-
-/// A finding as a JSON object, for `verify` and `info`.
-pub(crate) fn finding_json(finding: &Finding) -> Value {
-    json!({
-        "severity": match finding.severity {
-            Severity::Note => "note",
-            Severity::Unconfirmed => "unconfirmed",
-            Severity::Newer => "newer",
-            _ => "lost",
-        },
-        "path": finding.path.to_string_lossy(),
-        "offset": finding.offset,
-        "what": finding.what,
-    })
 }
 
 /// The losses of a log that is followed, and its parts that are newer, each finding printed once. Blocks that may still

@@ -3,12 +3,11 @@
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use diolog::{Gap, LossCause};
+use diolog::Gap;
 
 use crate::text::digits::{number, quoted_number};
 use crate::text::escape;
 use crate::text::line::{head_json, origin_json, producer_json, tail_json};
-use crate::text::units::counted;
 
 /// Gaps stand out from records.
 const STYLE: Style = AnsiColor::Yellow.on_default();
@@ -16,10 +15,7 @@ const STYLE: Style = AnsiColor::Yellow.on_default();
 /// The gap as a sentence, such as "3,374 records of worker-1 dropped here: ring full".
 pub(crate) fn sentence(gap: &Gap, log: &str) -> String {
     let of_log = if log.is_empty() { String::new() } else { format!("{}: ", escape::name(log)) };
-    let producer = escape::producer(gap.producer_id(), gap.producer_name());
-    let records = counted(gap.count(), "record");
-    let are = if gap.is_dropped() { "dropped" } else { "missing" };
-    format!("{of_log}{records} of {producer} {are} here: {}", gap.cause())
+    format!("{of_log}{}", escape::name(&gap.to_string()))
 }
 
 /// Appends the sentence to `out`, with a line feed.
@@ -40,22 +36,8 @@ pub(crate) fn json(gap: &Gap, log: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"count\":");
     number(gap.count(), out);
     out.extend_from_slice(b",\"cause\":");
-    escape::json(word(gap.cause()).as_bytes(), out);
+    // Writing to memory does not fail.
+    let _ = serde_json::to_writer(&mut *out, &gap.cause());
     tail_json(&gap.run().to_string(), log, out);
     out.push(b'\n');
-}
-
-/// The cause as programs read it.
-fn word(cause: LossCause) -> &'static str {
-    match cause {
-        LossCause::RingFull => "ring_full",
-        LossCause::RingMemory => "ring_memory",
-        LossCause::TimedOut => "timed_out",
-        LossCause::DeviceFailed => "device_failed",
-        LossCause::Overwritten => "overwritten",
-        LossCause::Unwritten => "unwritten",
-        LossCause::Damaged => "damaged",
-        LossCause::Removed => "removed",
-        _ => "unknown",
-    }
 }

@@ -201,7 +201,7 @@ impl Summary {
             "library_cpu_percent": usage.library_cpu.map(|part| part * 100.0),
             "memory_peak_bytes": self.memory_peak,
             "disk": self.disk_json(),
-            "verdict": proof.verdict.to_string(),
+            "verdict": proof.verdict,
             "in_files": proof.in_files,
             "retired": proof.retired,
             "dropped": proof.dropped,
