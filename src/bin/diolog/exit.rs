@@ -1,5 +1,6 @@
 //! Exit statuses, which scripts rely on, and the failures that lead to them.
 
+use std::io;
 use std::process::ExitCode;
 
 use diolog::Verdict;
@@ -26,9 +27,7 @@ impl Status {
     pub(crate) const UNCONFIRMED: Status = Status::Verdict(Verdict::Unconfirmed);
     pub(crate) const NEWER: Status = Status::Verdict(Verdict::Newer);
     pub(crate) const LOST: Status = Status::Verdict(Verdict::Lost);
-}
 
-impl Status {
     /// The status of a verdict; with `allow_drops`, records that were dropped by policy do not count.
     pub(crate) fn of(verdict: Verdict, allow_drops: bool) -> Status {
         if verdict == Verdict::Dropped && allow_drops { Status::CLEAN } else { Status::Verdict(verdict) }
@@ -60,6 +59,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// The failure to do `what`, which the system refuses.
+    pub(crate) fn cannot(what: &str) -> impl FnOnce(io::Error) -> Failure {
+        move |error| Failure { message: format!("cannot {what}: {error}"), status: Status::Unusable }
+    }
+
     /// The failure that `error` is, for a command that sets the library's settings by options: `option` has the option
     /// of a setting, if there is one, and the message names that.
     pub(crate) fn of(error: diolog::Error, option: impl Fn(&str) -> Option<String>) -> Failure {

@@ -5,6 +5,7 @@ pub(crate) mod cat;
 mod cat_asynclogger;
 pub(crate) mod completions;
 pub(crate) mod info;
+mod line_log;
 mod logs;
 pub(crate) mod man;
 pub(crate) mod recover;

@@ -14,10 +14,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use diolog::{Level, Logger, State};
+use diolog::{Level, Logger};
 
 use crate::args::Run;
-use crate::cmd::write::line_config;
+use crate::cmd::line_log::{LineLog, StateWatch, is_want_of_room, line_config};
 use crate::exit::{Failure, Status};
 use crate::text::output::say;
 use child::{Child, receive_signals};
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Run) -> Result<Status, Failure> {
             level,
             understands_prefixes: !arguments.no_prefixes,
             tee: arguments.tee.then_some(tee),
-            producer: logger.producer_named(name)?,
+            log: LineLog::new(logger.producer_named(name)?, Some(description)),
             stopped: stopped.try_clone().map_err(cannot_start)?,
         })
     });
@@ -57,12 +57,12 @@ pub(crate) fn run(arguments: &Run) -> Result<Status, Failure> {
     let (events, received) = channel();
     child::pass_signals_on(signals, Arc::clone(&child), events.clone()).map_err(cannot_start)?;
     let [of_stdout, of_stderr] = [(); 2].map(|()| events.clone());
-    spawn("stdout", move || drop(of_stdout.send(Event::Read(stdout.log(outputs.stdout)))))?;
-    spawn("stderr", move || drop(of_stderr.send(Event::Read(stderr.log(outputs.stderr)))))?;
+    spawn("stdout", move || drop(of_stdout.send(Event::Read(stdout.log_all(outputs.stdout)))))?;
+    spawn("stderr", move || drop(of_stderr.send(Event::Read(stderr.log_all(outputs.stderr)))))?;
     spawn("wait", move || drop(events.send(Event::Ended(child.wait()))))?;
 
-    let mut running =
-        Running { events: received, logger: &logger, stop: Some(stop), is_given_up: false, state: State::Ok };
+    let state = StateWatch::new("the command waits for space");
+    let mut running = Running { events: received, logger: &logger, stop: Some(stop), is_given_up: false, state };
     let status = running.until_the_end();
     running.flush();
     // Prints what is unconfirmed; the status stays the command's.
@@ -80,7 +80,7 @@ struct Running<'a> {
     stop: Option<PipeWriter>,
     /// After a second signal: nothing is waited for any more.
     is_given_up: bool,
-    state: State,
+    state: StateWatch,
 }
 
 impl Running<'_> {
@@ -108,7 +108,9 @@ impl Running<'_> {
                         return status;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.state.look(self.logger);
+                }
                 // Only if a thread panicked.
                 Err(RecvTimeoutError::Disconnected) => return status.unwrap_or(1),
             }
@@ -121,35 +123,17 @@ impl Running<'_> {
         while !self.is_given_up {
             match self.logger.flush_within(TURN) {
                 Err(diolog::Error::FlushTimeout { .. }) => {}
-                Err(error) if error.io_error().is_some_and(is_want_of_room) => thread::sleep(TURN),
+                Err(error) if is_want_of_room(&error) => thread::sleep(TURN),
                 _ => break,
             }
-            self.look();
+            self.state.look(self.logger);
             if self.events.try_iter().any(|event| matches!(event, Event::Stop)) {
                 return;
             }
         }
         // Who was told that the log waits is told that it no longer does, however soon the end follows.
-        self.look();
+        self.state.look(self.logger);
     }
-
-    /// Prints when the log stops or resumes taking records.
-    fn look(&mut self) {
-        let state = self.logger.stats().state;
-        if state != self.state {
-            self.state = state;
-            say(match state {
-                State::Ok => "the log can be written again",
-                State::Full => "no space left for the log: the command waits for space",
-                _ => "the log cannot be written: trying again; lines that find no space in the ring are lost",
-            });
-        }
-    }
-}
-
-/// Whether the disk, or a quota, has no room.
-fn is_want_of_room(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
@@ -157,5 +141,5 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure
 }
 
 fn cannot_start(error: io::Error) -> Failure {
-    Failure { message: format!("cannot start: {error}"), status: Status::Unusable }
+    Failure::cannot("start")(error)
 }

@@ -75,5 +75,4 @@ fn listen(has_begun: Arc<AtomicBool>) -> Result<Asked, Failure> {
         }
     };
     signals::listen(end_early, || None)
-        .map_err(|error| Failure { message: format!("cannot listen for signals: {error}"), status: Status::Unusable })
 }

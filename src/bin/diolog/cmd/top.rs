@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
         (false, false) if stdout_is_terminal() => Form::InPlace,
         (false, false) => Form::Lines,
     };
-    let asked = if arguments.once { Asked::default() } else { listen()? };
+    let asked = if arguments.once { Asked::default() } else { signals::listen(|_| (), || None)? };
     let mut output = Output::new();
     let mut are_newer = vec![true; logs.len()];
     loop {
@@ -91,9 +91,4 @@ fn show(path: &Path, log: &FiguresReader, form: Form, producers: usize, out: &mu
         }
         Form::Json => escape::json_value(&json(&seen), out),
     }
-}
-
-fn listen() -> Result<Asked, Failure> {
-    signals::listen(|_| (), || None)
-        .map_err(|error| Failure { message: format!("cannot listen for signals: {error}"), status: Status::Unusable })
 }

@@ -1,6 +1,5 @@
 //! Signals that ask this process to end, received by a thread of its own.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::exit::Failure;
 use crate::text::output::say;
 
 /// A signal that follows so soon counts as the same request: `timeout` and service managers send two at once, and
@@ -56,9 +56,10 @@ impl Asked {
 pub(crate) fn listen(
     wake: impl FnOnce(Signal) + Send + 'static,
     last_words: impl FnOnce() -> Option<String> + Send + 'static,
-) -> io::Result<Asked> {
+) -> Result<Asked, Failure> {
     let ignored = ignored_signals();
-    let mut signals = Signals::new(ENDING.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0))?;
+    let received = ENDING.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+    let mut signals = Signals::new(received).map_err(Failure::cannot("listen for signals"))?;
     let asked = Asked::default();
     let noted = asked.clone();
     let listen = move || {
@@ -71,7 +72,8 @@ pub(crate) fn listen(
             end_at_once(Signal(second), last_words);
         }
     };
-    thread::Builder::new().name("diolog-signals".into()).spawn(listen)?;
+    let started = thread::Builder::new().name("diolog-signals".into()).spawn(listen);
+    started.map_err(Failure::cannot("listen for signals"))?;
     Ok(asked)
 }
 

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::exit::Failure;
 use crate::input::signals::{self, Asked};
 use crate::ready;
 use crate::text::output::say;
@@ -46,18 +47,19 @@ pub(crate) struct Input {
 
 impl Input {
     /// Starts reading, and listening for signals. The second signal prints `last_words` and ends the process.
-    pub(crate) fn start(last_words: impl FnOnce() -> Option<String> + Send + 'static) -> io::Result<Input> {
+    pub(crate) fn start(last_words: impl FnOnce() -> Option<String> + Send + 'static) -> Result<Input, Failure> {
         let (send, events) = sync_channel(CHUNKS);
         let (spent, recycled) = channel();
         for _ in 0..CHUNKS {
             // Cannot fail: the receiver is alive.
             let _ = spent.send(vec![0; CHUNK_BYTES]);
         }
-        let (waker, woken) = UnixStream::pair()?;
+        let (waker, woken) = UnixStream::pair().map_err(Failure::cannot("make a pair of sockets"))?;
         // To close one end wakes the other.
         let asked = signals::listen(move |_| drop(waker), last_words)?;
         let reading = Reading { asked: asked.clone(), woken, left: None, is_told: false };
-        thread::Builder::new().name("diolog-input".into()).spawn(move || reading.run(&send, &recycled))?;
+        let started = thread::Builder::new().name("diolog-input".into()).spawn(move || reading.run(&send, &recycled));
+        started.map_err(Failure::cannot("start a thread"))?;
         Ok(Input { events, spent, asked })
     }
 

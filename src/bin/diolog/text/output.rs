@@ -93,7 +93,7 @@ impl Output {
 pub(crate) fn cannot_write(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure { message: String::new(), status: Status::CLEAN },
-        _ => Failure { message: format!("cannot write standard output: {error}"), status: Status::Unusable },
+        _ => Failure::cannot("write standard output")(error),
     }
 }
 

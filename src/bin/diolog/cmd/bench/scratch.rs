@@ -30,6 +30,6 @@ pub(super) fn in_scratch<R>(
     };
     // A thread of its own, so that the next signal is received even if the disk hangs.
     let start = |signal| drop(thread::Builder::new().spawn(move || clean_up(signal)));
-    signals::listen(start, || None).map_err(|error| failed(error.into()))?;
+    signals::listen(start, || None)?;
     measure(&scratch).map_err(failed)
 }

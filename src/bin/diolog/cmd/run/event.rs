@@ -1,6 +1,6 @@
 //! What the threads of `diolog run` report to the main one.
 
-use super::stream::Tally;
+use crate::cmd::line_log::Tally;
 
 pub(super) enum Event {
     /// The command has ended, with the status that a shell would give it.

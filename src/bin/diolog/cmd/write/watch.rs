@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use diolog::{Logger, State};
 
+use crate::cmd::line_log::StateWatch;
 use crate::input::signals::Asked;
-use crate::text::output::say;
 
 /// The time between two looks at the log's state.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -28,17 +28,12 @@ impl Watch {
         let (logger, asked) = (logger.clone(), asked.clone());
         let (end, ended) = channel();
         let watch = move || {
-            let mut before = State::Ok;
+            let mut state = StateWatch::new("waiting for space, until Ctrl-C");
             let mut goes_on = true;
             while goes_on {
                 // Looks once more at the end, so that a wait that was told of is seen to end.
                 goes_on = ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout);
-                let state = logger.stats().state;
-                if state != before {
-                    say(describe(state));
-                    before = state;
-                }
-                if state == State::Full && asked.get().is_some() {
+                if state.look(&logger) == State::Full && asked.get().is_some() {
                     // The command's own call of `close` gets the same answer.
                     let _ = logger.close();
                 }
@@ -56,13 +51,5 @@ impl Drop for Watch {
             // If it panicked, only messages are missing.
             let _ = thread.join();
         }
-    }
-}
-
-fn describe(state: State) -> &'static str {
-    match state {
-        State::Ok => "the log can be written again",
-        State::Full => "no space left for the log: waiting for space, until Ctrl-C",
-        _ => "the log cannot be written: trying again; lines that find no space in the ring are lost",
     }
 }

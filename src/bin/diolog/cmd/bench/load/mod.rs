@@ -150,7 +150,7 @@ impl<'a> Bench<'a> {
         fs::metadata(directory).map_err(|error| failed(named(directory, &error)))?;
         logs::check_space(arguments)?;
         let left = format!("stopped at once; files may be left in {}", escape::path(directory));
-        let asked = signals::listen(|_| (), move || Some(left)).map_err(failed)?;
+        let asked = signals::listen(|_| (), move || Some(left))?;
         let noise = noise(arguments.bytes.largest());
         Ok(Bench { arguments, noise, meter: Meter::new(directory), asked })
     }
