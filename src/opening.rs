@@ -11,14 +11,14 @@ use std::time::Instant;
 use crate::clock::Clock;
 use crate::config::{Config, RingMemory, Validated};
 use crate::crash::{LogRings, NewLog, RingFiles};
-use crate::device;
+use crate::device::{self, DeviceReport};
 use crate::ends;
 use crate::error::{Error, Result};
 use crate::format::Process;
 use crate::gate::Gate;
 use crate::listen::Listening;
 use crate::recorder::SnapshotPlace;
-use crate::recovery::{recover_runs, sweep};
+use crate::recovery::{Recovery, recover_runs, sweep};
 use crate::ring::Budget;
 use crate::segment::{Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
 use crate::shared::{RingsOf, Shared};
@@ -67,51 +67,20 @@ impl Opening {
     /// # Errors
     /// See [`Logger::open`](crate::Logger::open).
     pub(crate) fn on(self, writer: &Writer, threads: &Threads, engine: Option<EngineRings>) -> Result<Arc<Shared>> {
-        let Opening { settings, hooks, rules } = self;
-        let gate = Gate::new(settings.config.level.level() as u8)
-            .map_err(|source| Error::io("map a page for", &settings.config.path, source))?;
-        let clock = hooks.clock.unwrap_or_else(Clock::detect);
-        let Config { listeners, listener_queue_bytes, path, service, .. } = &settings.config;
+        let Config { level, listeners, listener_queue_bytes, path, service, .. } = &self.settings.config;
+        let gate = Gate::new(level.level() as u8).map_err(|source| Error::io("map a page for", path, source))?;
+        let clock = self.hooks.clock.unwrap_or_else(Clock::detect);
         let (listening, taps) = Listening::begin(listeners, *listener_queue_bytes, clock, path, service)?;
-        let mut directory = Directory::open(&settings.config.path, making(&settings.config))?;
-        // Before the run's first segment, which comes after all of the runs before it.
-        let recovered = match recover_runs(&mut directory, None, &mut |_, _| {}) {
-            Ok(recovered) => recovered,
-            Err(error) => {
-                directory.undo();
-                return Err(error);
-            }
-        };
-        if let Some(written) = recovered.iter().rev().find_map(|recovery| recovery.snapshot.as_deref()) {
-            snapshot::retire(&directory.opened(), settings.config.snapshots_max, written);
-        }
-        let begun = device::probe(&directory.opened(), settings.config.device).and_then(|report| {
-            let direct = report.kind.is_direct();
-            Ok((report, Segments::begin(&directory, direct, rules, clock, threads)?))
-        });
-        let (device, segments) = match begun {
+        let mut directory = Directory::open(path, making(&self.settings.config))?;
+        let begun = match self.begin_run(&mut directory, clock, threads, engine.as_ref()) {
             Ok(begun) => begun,
             Err(error) => {
                 directory.undo();
                 return Err(error);
             }
         };
-        let files = match (&engine, &settings.config.ring_memory) {
-            (Some(engine), _) => engine.files.clone(),
-            (None, RingMemory::Shared(path)) => Some(Arc::new(RingFiles::new(path, clock))),
-            (None, RingMemory::Private) => None,
-        };
-        files.as_ref().and_then(|files| files.directory_of_next()).into_iter().for_each(sweep);
-        let entered =
-            files.map(|files| files.enter(&new_log(&settings, &directory, &segments), &directory.opened())).transpose();
-        let rings = match entered {
-            Ok(rings) => rings,
-            Err(error) => {
-                segments.undo();
-                directory.undo();
-                return Err(error);
-            }
-        };
+        let Opening { settings, hooks, .. } = self;
+        let Begun { recovered, device, segments, rings } = begun;
         if let Some(rings) = &rings {
             directory.complete_by(Box::new(rings.write_link_if_missing()));
         }
@@ -152,6 +121,50 @@ impl Opening {
         }
         Ok(shared)
     }
+
+    /// Recovers the runs that processes have left in the directory, and makes what the new run has there. If that fails,
+    /// the directory is still to be undone.
+    fn begin_run(
+        &self,
+        directory: &mut Directory,
+        clock: Clock,
+        threads: &Threads,
+        engine: Option<&EngineRings>,
+    ) -> Result<Begun> {
+        let Opening { settings, rules, .. } = self;
+        let config = &settings.config;
+        // Before the run's first segment, which comes after all of the runs before it.
+        let recovered = recover_runs(directory, None, &mut |_, _| {})?;
+        if let Some(written) = recovered.iter().rev().find_map(|recovery| recovery.snapshot.as_deref()) {
+            snapshot::retire(&directory.opened(), config.snapshots_max, written);
+        }
+        let device = device::probe(&directory.opened(), config.device)?;
+        let segments = Segments::begin(directory, device.kind.is_direct(), *rules, clock, threads)?;
+        let files = match (engine, &config.ring_memory) {
+            (Some(engine), _) => engine.files.clone(),
+            (None, RingMemory::Shared(path)) => Some(Arc::new(RingFiles::new(path, clock))),
+            (None, RingMemory::Private) => None,
+        };
+        files.as_ref().and_then(|files| files.directory_of_next()).into_iter().for_each(sweep);
+        let entered = files.map(|files| files.enter(&new_log(settings, directory, &segments), &directory.opened()));
+        match entered.transpose() {
+            Ok(rings) => Ok(Begun { recovered, device, segments, rings }),
+            Err(error) => {
+                segments.undo();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A run whose first segment is there.
+struct Begun {
+    /// The runs before it that were recovered.
+    recovered: Vec<Recovery>,
+    device: DeviceReport,
+    segments: Segments,
+    /// `None` for rings in private memory.
+    rings: Option<LogRings>,
 }
 
 /// What the logs of an engine have in common for their rings.
