@@ -3,10 +3,8 @@
 //! Users call it. It opens each log as `logger` opens one of its own, on the writer thread that all share.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::config::{Config, EngineConfig, RingMemory};
@@ -18,7 +16,6 @@ use crate::opening::{EngineRings, Hooks, Opening};
 use crate::own_thread::{self, Role};
 use crate::ring::Budget;
 use crate::segment::Threads;
-use crate::shared::{CloseSummary, Shared};
 use crate::stats::CloseReport;
 use crate::writer::Writer;
 
@@ -119,8 +116,7 @@ impl Engine {
         }
         own.check_log(&config)?;
         if own_thread::role() == Role::Writer(writer.id()) {
-            let why = io::Error::new(io::ErrorKind::Deadlock, "a callback on the writer thread would wait for itself");
-            return Err(Error::io("open a log in", &config.path, why));
+            return Err(Error::waits_for_itself("a callback on the writer thread", "open a log in", &config.path));
         }
         let rings = EngineRings { budget: Arc::clone(rings), files: ring_files.clone() };
         let shared = Opening::new(config, hooks)?.on(writer, threads, Some(rings))?;
@@ -149,7 +145,7 @@ impl Engine {
         }
         let thread = writer.close();
         let logs: Vec<_> = ends::open_logs().into_iter().filter(|log| log.is_served_by(writer.id())).collect();
-        let result = close_all(&logs).into_result();
+        let result = ends::close_all(&logs).into_result();
         // As for a single log: only after a clean end, and not in a callback on that thread.
         if let Some(thread) = thread.filter(|_| result.is_ok() && own_thread::role() != Role::Writer(writer.id())) {
             let _ = thread.join();
@@ -163,21 +159,4 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("config", &self.inner.config).finish_non_exhaustive()
     }
-}
-
-/// Closes all `logs`, whose deadlines run at the same time. Returns the sums of how they ended.
-pub(crate) fn close_all(logs: &[Arc<Shared>]) -> CloseSummary {
-    let begun = Instant::now();
-    let asked: Vec<_> = logs.iter().map(|log| (log, ends::begin_close(log, begun))).collect();
-    let mut all = CloseSummary { report: CloseReport::default(), unconfirmed: 0, reason: None };
-    for (log, deadline) in asked {
-        let summary = ends::wait_until_closed(log, deadline);
-        all.report.add(&summary.report);
-        all.unconfirmed += summary.unconfirmed;
-        if let Some(reason) = summary.reason {
-            let reason = format!("{}: {reason}", log.settings.config.path.display());
-            all.reason = Some(all.reason.map_or_else(|| reason.clone(), |before| format!("{before}; {reason}")));
-        }
-    }
-    all
 }

@@ -138,6 +138,12 @@ impl Error {
         Error::Io { operation, path: path.to_owned(), offset: None, source }
     }
 
+    /// The refusal of an operation for which `who` calls, and would wait for itself.
+    pub(crate) fn waits_for_itself(who: &str, operation: &'static str, path: &Path) -> Error {
+        let source = io::Error::new(io::ErrorKind::Deadlock, format!("{who} would wait for itself"));
+        Error::io(operation, path, source)
+    }
+
     /// The operating system's error, if this is [`Error::Io`].
     pub fn io_error(&self) -> Option<&io::Error> {
         match self {

@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -417,8 +416,8 @@ impl Logger {
             return Err(Error::Forked);
         }
         if self.shared().is_on_own_writer() {
-            let why = io::Error::new(io::ErrorKind::Deadlock, "a callback on the writer thread would wait for itself");
-            return Err(Error::io("flush", &self.shared().settings.config.path, why));
+            let path = &self.shared().settings.config.path;
+            return Err(Error::waits_for_itself("a callback on the writer thread", "flush", path));
         }
         self.shared().flushes.flush(limit, || self.shared().wake_writer())
     }

@@ -339,7 +339,7 @@ struct Refusals {
 }
 
 /// How a log ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct CloseSummary {
     pub(crate) report: CloseReport,
     /// Records accepted but not known durable.

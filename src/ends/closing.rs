@@ -1,5 +1,6 @@
 //! Closes one log, in two steps: ask for it, and wait. Several logs that are all asked first share the time.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::shared::{CloseSummary, Shared};
@@ -37,4 +38,32 @@ pub(crate) fn wait_until_closed(shared: &Shared, deadline: Instant) -> CloseSumm
     });
     shared.listening.wait_until_given(deadline);
     summary
+}
+
+/// Closes all `logs`, whose deadlines run at the same time. Returns the sums of how they ended.
+pub(crate) fn close_all(logs: &[Arc<Shared>]) -> CloseSummary {
+    wait_until_all_closed(&begin_close_all(logs, Instant::now()))
+}
+
+/// A log that was asked to close, and its deadline.
+pub(super) type Closing<'a> = (&'a Shared, Instant);
+
+/// [`begin_close`] of each of the `logs`.
+pub(super) fn begin_close_all(logs: &[Arc<Shared>], begun: Instant) -> Vec<Closing<'_>> {
+    logs.iter().map(|log| (&**log, begin_close(log, begun))).collect()
+}
+
+/// [`wait_until_closed`] for each of the `logs`. Returns the sums of how they ended.
+pub(super) fn wait_until_all_closed(logs: &[Closing<'_>]) -> CloseSummary {
+    let mut all = CloseSummary::default();
+    for (log, deadline) in logs {
+        let summary = wait_until_closed(log, *deadline);
+        all.report.add(&summary.report);
+        all.unconfirmed += summary.unconfirmed;
+        if let Some(reason) = summary.reason {
+            let reason = format!("{}: {reason}", log.settings.config.path.display());
+            all.reason = Some(all.reason.map_or_else(|| reason.clone(), |before| format!("{before}; {reason}")));
+        }
+    }
+    all
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::closing::{begin_close, wait_until_closed};
+use super::closing::{begin_close_all, wait_until_all_closed};
 use super::open_logs::OpenLogs;
 use crate::own_thread::{self, Role};
 use crate::shared::Shared;
@@ -43,26 +43,20 @@ extern "C" fn handler() {
     // C calls this function, so a panic must not leave it.
     let _ = catch_unwind(|| {
         if let Some(open_logs) = OpenLogs::of_this_process() {
-            close_all(&open_logs.all());
+            close_at_exit(&open_logs.all());
         }
     });
 }
 
 /// Closes all `logs`, and waits for each, unless this thread is its writer.
-fn close_all(logs: &[Arc<Shared>]) {
+fn close_at_exit(logs: &[Arc<Shared>]) {
     let begun = Instant::now();
     let stack = sys::stack::own().unwrap_or_default();
-    let asked: Vec<_> = logs
-        .iter()
-        .map(|log| {
-            log.closing.wait_for_appends_until(begun + APPENDS_END_WITHIN, stack.clone());
-            (log, begin_close(log, begun))
-        })
-        .collect();
-    if own_thread::role() == Role::Helper {
-        return;
+    for log in logs {
+        log.closing.wait_for_appends_until(begun + APPENDS_END_WITHIN, stack.clone());
     }
-    for (log, deadline) in asked {
-        wait_until_closed(log, deadline);
+    let asked = begin_close_all(logs, begun);
+    if own_thread::role() != Role::Helper {
+        wait_until_all_closed(&asked);
     }
 }

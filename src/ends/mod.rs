@@ -13,7 +13,7 @@ mod panic;
 #[cfg(feature = "signals")]
 mod signals;
 
-pub(crate) use closing::{begin_close, wait_until_closed};
+pub(crate) use closing::{begin_close, close_all, wait_until_closed};
 pub(crate) use exit::drain_at_exit;
 pub(crate) use open_logs::open_logs;
 pub(crate) use panic::snapshot_on_panic;

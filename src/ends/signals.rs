@@ -15,8 +15,8 @@ use signal_hook::flag::{register_conditional_default, register_conditional_shutd
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::{emulate_default_handler, exit};
 
-use super::closing::{begin_close, wait_until_closed};
-use super::open_logs::OpenLogs;
+use super::closing::{begin_close_all, wait_until_all_closed};
+use super::open_logs::open_logs;
 use crate::own_thread::{self, Role};
 use crate::shared::Shared;
 use crate::sync::lock;
@@ -176,23 +176,16 @@ fn watch(signals: &mut Signals, orders: &Orders) {
     }
 }
 
-/// The logs of this process that have not ended.
-fn open_logs() -> Vec<Arc<Shared>> {
-    OpenLogs::of_this_process().map(OpenLogs::all).unwrap_or_default()
-}
-
 /// Drains the logs, and gives the signal its default effect.
 fn end(signal: i32, second_ends: &AtomicBool) {
     let begun = Instant::now();
     let logs = open_logs();
-    let asked: Vec<_> = logs.iter().map(|log| (log, begin_close(log, begun))).collect();
+    let asked = begin_close_all(&logs, begun);
     for (log, _) in &asked {
         log.closing.wait(SAME_REQUEST.saturating_sub(begun.elapsed()));
     }
     second_ends.store(true, Ordering::SeqCst);
-    for (log, deadline) in asked {
-        wait_until_closed(log, deadline);
-    }
+    wait_until_all_closed(&asked);
     if is_process_1() {
         exit(exit_status(signal));
     }

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use crate::appendable::Message;
 use crate::config::Config;
-use crate::engine::{Engine, close_all};
+use crate::ends;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::level::Level;
 use crate::logger::Logger;
@@ -308,9 +309,8 @@ impl EventLogs {
         let is_writer = matches!(own_thread::role(), Role::Writer(_));
         let inside = Inside::enter(&INSIDE).filter(|_| !is_writer);
         inside.ok_or_else(|| {
-            let why = "a callback on a writer thread, or a signal handler here, would wait for itself";
-            let source = io::Error::new(io::ErrorKind::Deadlock, why);
-            Error::io("open or close a log in", &self.inner.base_directory, source)
+            let who = "a callback on a writer thread, or a signal handler here,";
+            Error::waits_for_itself(who, "open or close a log in", &self.inner.base_directory)
         })
     }
 
@@ -371,7 +371,7 @@ impl Inner {
             open.collect()
         };
         let logs: Vec<_> = open.iter().map(|(_, logger)| Arc::clone(logger.shared())).collect();
-        let summary = close_all(&logs);
+        let summary = ends::close_all(&logs);
         let mut events = lock(&self.events);
         open.iter().for_each(|(name, _)| events.end(name));
         summary.into_result()

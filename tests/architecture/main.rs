@@ -78,7 +78,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "own_thread",
             "ring",
             "segment",
-            "shared",
             "stats",
             "writer",
         ],
@@ -107,6 +106,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "appendable",
             "config",
+            "ends",
             "engine",
             "error",
             "grouped",
