@@ -103,27 +103,27 @@ impl Effort {
 #[derive(Clone, Debug)]
 struct Row {
     name: &'static str,
-    /// Nanoseconds a call: for each quantile, one value for each repetition.
-    ns: [Vec<f64>; QUANTILES.len()],
+    /// Ticks of a burst, in each repetition.
+    ticks: Vec<Histogram<u64>>,
 }
 
 impl Row {
     fn new(name: &'static str) -> Row {
-        Row { name, ns: Default::default() }
-    }
-
-    fn add(&mut self, histogram: &Histogram<u64>, rate: TickRate) {
-        for (values, (_, quantile, _)) in self.ns.iter_mut().zip(QUANTILES) {
-            values.push(rate.ns(histogram.value_at_quantile(quantile) as f64) / f64::from(BURST));
-        }
+        Row { name, ticks: Vec::new() }
     }
 
     fn is_measured(&self) -> bool {
-        !self.ns[0].is_empty()
+        !self.ticks.is_empty()
     }
 
-    fn medians(&self) -> [f64; QUANTILES.len()] {
-        std::array::from_fn(|at| median(&self.ns[at]))
+    /// Nanoseconds a call: for each quantile, one value for each repetition.
+    fn ns(&self, rate: TickRate) -> [Vec<f64>; QUANTILES.len()] {
+        let ns = |ticks: u64| rate.ns(ticks as f64) / f64::from(BURST);
+        QUANTILES.map(|(_, quantile, _)| self.ticks.iter().map(|row| ns(row.value_at_quantile(quantile))).collect())
+    }
+
+    fn medians(&self, rate: TickRate) -> [f64; QUANTILES.len()] {
+        self.ns(rate).map(|values| median(&values))
     }
 }
 
@@ -140,12 +140,13 @@ struct Rows {
     small_pages: Row,
     num: Row,
     str: Row,
+    rate: TickRate,
 }
 
 impl Rows {
     fn all(&self) -> impl Iterator<Item = &Row> {
-        let Rows { clock_only, copy, append, woken, watched, shared, small_pages, num, str } = self;
-        let rows = [clock_only, copy, append, woken, watched, shared, small_pages, num, str];
+        let Rows { clock_only, copy, append, woken, watched, shared, small_pages, num, str, rate: _ } = self;
+        let rows: [_; ROWS as usize] = [clock_only, copy, append, woken, watched, shared, small_pages, num, str];
         rows.into_iter().filter(|row| row.is_measured())
     }
 }
@@ -391,6 +392,7 @@ fn measure(effort: Effort, clock: AppendClock, producers: &Producers, watcher: &
         small_pages: Row::new("small pages"),
         num: Row::new("num"),
         str: Row::new("str"),
+        rate,
     };
     let mut nothing = new_histogram();
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut read_clock);
@@ -402,43 +404,50 @@ fn measure(effort: Effort, clock: AppendClock, producers: &Producers, watcher: &
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut num);
     bursts(effort.warm_up_bursts, pause, &mut nothing, &mut str);
     let mut watched_for = Duration::ZERO;
-    for _ in 0..effort.repetitions {
-        let mut ticks: [_; ROWS as usize] = std::array::from_fn(|_| new_histogram());
+    for repetition in 0..effort.repetitions as usize {
         let mut left = effort.bursts;
         while left > 0 {
             let count = left.min(ROW_BURSTS);
             left -= count;
-            turn(count, pause, &mut nothing, &mut ticks[0], &mut read_clock);
-            turn(count, pause, &mut nothing, &mut ticks[1], &mut copy);
-            turn(count, pause, &mut nothing, &mut ticks[2], &mut append);
+            let mut turn = Turn { repetition, count, pause, nothing: &mut nothing };
+            turn.take(&mut rows.clock_only, &mut read_clock);
+            turn.take(&mut rows.copy, &mut copy);
+            turn.take(&mut rows.append, &mut append);
             watcher.set(true, false);
-            turn(count, pause, &mut nothing, &mut ticks[3], &mut append);
+            turn.take(&mut rows.woken, &mut append);
             let begun = Instant::now();
             watcher.set(true, true);
-            turn(count, pause, &mut nothing, &mut ticks[4], &mut append);
+            turn.take(&mut rows.watched, &mut append);
             watcher.set(false, false);
             watched_for += begun.elapsed();
-            turn(count, pause, &mut nothing, &mut ticks[5], &mut num);
-            turn(count, pause, &mut nothing, &mut ticks[6], &mut str);
-            for (other, ticks) in others.iter_mut().flatten().zip(&mut ticks[7..]) {
-                turn(count, pause, &mut nothing, ticks, other);
-            }
-        }
-        let Rows { clock_only, copy, append, woken, watched, shared, small_pages, num, str } = &mut rows;
-        let in_turn = [clock_only, copy, append, woken, watched, num, str, shared, small_pages];
-        for (row, ticks) in in_turn.into_iter().zip(&ticks) {
-            if !ticks.is_empty() {
-                row.add(ticks, rate);
+            turn.take(&mut rows.num, &mut num);
+            turn.take(&mut rows.str, &mut str);
+            if let Some([shared, small_pages]) = &mut others {
+                turn.take(&mut rows.shared, shared);
+                turn.take(&mut rows.small_pages, small_pages);
             }
         }
     }
     (rows, watched_for)
 }
 
-/// A row's turn: some bursts that count for `nothing`, then those that count.
-fn turn(count: u32, pause: u64, nothing: &mut Histogram<u64>, histogram: &mut Histogram<u64>, call: &mut impl FnMut()) {
-    bursts(ROW_WARM_UP_BURSTS, pause, nothing, &mut *call);
-    bursts(count, pause, histogram, call);
+/// What the turns of all rows have in common.
+struct Turn<'a> {
+    repetition: usize,
+    count: u32,
+    pause: u64,
+    nothing: &'a mut Histogram<u64>,
+}
+
+impl Turn<'_> {
+    /// A row's turn: some bursts that count for nothing, then those that count.
+    fn take(&mut self, row: &mut Row, call: &mut impl FnMut()) {
+        if row.ticks.len() <= self.repetition {
+            row.ticks.push(new_histogram());
+        }
+        bursts(ROW_WARM_UP_BURSTS, self.pause, self.nothing, &mut *call);
+        bursts(self.count, self.pause, &mut row.ticks[self.repetition], call);
+    }
 }
 
 /// The target of a copy, as large as a record in a ring.
@@ -468,15 +477,19 @@ impl Report {
     }
 
     fn comparisons(&self) -> Vec<Comparison> {
-        let Rows { clock_only, append, woken, watched, shared, small_pages, num, .. } = &self.rows;
+        let Rows { clock_only, append, woken, watched, shared, small_pages, num, rate, .. } = &self.rows;
+        let compare = |name, row: &Row, base: &Row, limits| {
+            let (row, base) = (row.medians(*rate), base.medians(*rate));
+            Comparison { name, ratios: std::array::from_fn(|at| row[at] / base[at]), limits }
+        };
         let limits = QUANTILES.map(|(_, _, limit)| limit);
         let mut comparisons = vec![
-            Comparison::of("append to clock", append, clock_only, limits),
-            Comparison::of("num to append", num, append, NUM_LIMITS),
-            Comparison::of("watched to woken", watched, woken, WATCHED_LIMITS),
+            compare("append to clock", append, clock_only, limits),
+            compare("num to append", num, append, NUM_LIMITS),
+            compare("watched to woken", watched, woken, WATCHED_LIMITS),
         ];
         if shared.is_measured() {
-            comparisons.push(Comparison::of("shared to small", shared, small_pages, SHARED_LIMITS));
+            comparisons.push(compare("shared to small", shared, small_pages, SHARED_LIMITS));
         }
         comparisons
     }
@@ -490,11 +503,6 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn of(name: &'static str, row: &Row, base: &Row, limits: [Option<f64>; QUANTILES.len()]) -> Comparison {
-        let (row, base) = (row.medians(), base.medians());
-        Comparison { name, ratios: std::array::from_fn(|at| row[at] / base[at]), limits }
-    }
-
     fn passes(&self) -> bool {
         self.ratios.iter().zip(self.limits).all(|(ratio, limit)| limit.is_none_or(|limit| *ratio <= limit))
     }
@@ -530,13 +538,13 @@ impl fmt::Display for Report {
         let heading: String = QUANTILES.iter().map(|(name, _, _)| format!("{name:>9}")).collect();
         writeln!(f, "{:<18}{heading}", "")?;
         for row in self.rows.all() {
-            let cells: String = row.medians().iter().map(|ns| format!("{ns:>9.1}")).collect();
+            let cells: String = row.medians(self.rows.rate).iter().map(|ns| format!("{ns:>9.1}")).collect();
             writeln!(f, "{:<18}{cells}", row.name)?;
         }
         for comparison in self.comparisons() {
             write!(f, "{comparison}")?;
         }
-        let noise = self.rows.clock_only.ns.iter().map(|values| format!("{:>8.0}%", spread(values) * 100.0));
-        write!(f, "{:<18}{}", "noise of clock", noise.collect::<String>())
+        let noise = self.rows.clock_only.ns(self.rows.rate).map(|values| format!("{:>8.0}%", spread(&values) * 100.0));
+        write!(f, "{:<18}{}", "noise of clock", noise.concat())
     }
 }

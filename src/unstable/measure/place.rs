@@ -32,7 +32,7 @@ impl Cores {
 
     /// Pins the calling thread to the writer's CPU, if there is one.
     pub fn pin_beside_writer(self) {
-        // As above.
+        // A refusal shows in the noise.
         let _ = self.writer.map(cpu::pin_to);
     }
 

@@ -79,6 +79,9 @@ struct Sample {
     bytes: u64,
 }
 
+/// Measures one row once.
+type Measure<'a> = &'a mut dyn FnMut() -> Result<Sample, Failure>;
+
 /// The rows with one number of producers, round by round.
 #[derive(Clone, Debug, Default)]
 struct Group {
@@ -117,25 +120,28 @@ pub fn run(effort: Effort, scratch: &Scratch) -> Result<Report, Failure> {
         rounds += 1;
         for group in &mut groups {
             let Group { producers, .. } = *group;
-            // Each row comes first in its turn, because a row slows the one that runs after it.
             let by_default = config(scratch.path("log"));
             let compared = by_default.clone().ring_bytes(RING_BYTES).block_bytes(BLOCK_BYTES);
             let log = |config: &Config, work| log(config.clone(), producers, effort.records, work);
-            for turn in 0..8 {
-                match (rounds + turn) % 8 {
-                    0 => group.bare.push(bare(&file, producers, effort.records)?),
-                    1 => {
-                        let (sample, report) = log(&compared, append_messages)?;
-                        group.log.push(sample);
-                        device = Some(report);
-                    }
-                    2 => group.default_log.push(log(&by_default, append_messages)?.0),
-                    3 => group.num.push(log(&compared, orders::append_orders)?.0),
-                    4 => group.plain_num.push(log(&compared.clone().packing(false), orders::append_orders)?.0),
-                    5 => group.random_num.push(log(&compared, orders::append_random)?.0),
-                    6 => group.num_in_turn.push(log(&compared, orders::append_in_turn)?.0),
-                    _ => group.default_num.push(log(&by_default, orders::append_orders)?.0),
-                }
+            let mut rows: [(&mut Vec<Sample>, Measure<'_>); _] = [
+                (&mut group.bare, &mut || bare(&file, producers, effort.records)),
+                (&mut group.log, &mut || {
+                    let (sample, report) = log(&compared, append_messages)?;
+                    device = Some(report);
+                    Ok(sample)
+                }),
+                (&mut group.default_log, &mut || Ok(log(&by_default, append_messages)?.0)),
+                (&mut group.num, &mut || Ok(log(&compared, orders::append_orders)?.0)),
+                (&mut group.plain_num, &mut || Ok(log(&compared.clone().packing(false), orders::append_orders)?.0)),
+                (&mut group.random_num, &mut || Ok(log(&compared, orders::append_random)?.0)),
+                (&mut group.num_in_turn, &mut || Ok(log(&compared, orders::append_in_turn)?.0)),
+                (&mut group.default_num, &mut || Ok(log(&by_default, orders::append_orders)?.0)),
+            ];
+            // Each row comes first in its turn, because a row slows the one that runs after it.
+            let first = rounds as usize % rows.len();
+            rows.rotate_left(first);
+            for (samples, measure) in rows {
+                samples.push(measure()?);
             }
         }
     }
