@@ -208,7 +208,7 @@ fn after_close_records_are_refused_and_counted_and_nothing_is_made() {
 #[test]
 fn no_more_logs_are_open_than_the_limit_which_the_error_names() {
     let directory = support::directory();
-    let events = events(directory.path()).events_max(2);
+    let events = events(directory.path()).events_max(2).expect("a limit");
     for name in ["a", "b"] {
         assert_eq!(events.log(name, Level::Info, "x"), Outcome::Written);
     }
@@ -220,8 +220,11 @@ fn no_more_logs_are_open_than_the_limit_which_the_error_names() {
     events.close_event("a").expect("a clean end");
     assert_eq!(events.log("c", Level::Info, "x"), Outcome::Written);
     assert_eq!(events.log("a", Level::Info, "x"), Outcome::NoLog, "the limit holds for one that was open before");
-    let events = events.events_max(3);
+    let events = events.events_max(3).expect("a limit");
     assert_eq!(events.log("a", Level::Info, "x"), Outcome::Written);
+    let message = events.clone().events_max(0).expect_err("no log at all").to_string();
+    assert_eq!(message, "events_max is 0: use at least 1: each record needs a log");
+    assert_eq!(events.log("a", Level::Info, "x"), Outcome::Written, "the limit before still holds");
 }
 
 #[test]

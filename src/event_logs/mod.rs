@@ -171,12 +171,22 @@ impl EventLogs {
         Ok(EventLogs { inner: Arc::new(inner) })
     }
 
-    /// Sets how many logs may be open at once: 1,000 by default. A record of one more event is refused as
-    /// [`Outcome::NoLog`]. So event names that come from outside the program cannot fill the disk with directories.
-    #[must_use = "for a chain of calls; the limit holds for all handles"]
-    pub fn events_max(self, events: usize) -> EventLogs {
+    /// Sets how many logs may be open at once: at least 1; 1,000 by default. A record of one more event is refused as
+    /// [`Outcome::NoLog`]. So event names that come from outside the program cannot fill the disk with directories. The
+    /// limit holds for all handles. Logs that are open stay open if there are more.
+    ///
+    /// There is no upper bound, but each open log has two blocks of the engine's
+    /// [`blocks_bytes_max`](crate::EngineConfig::blocks_bytes_max), and at most four descriptors.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for 0, with which no event would have a log.
+    pub fn events_max(self, events: usize) -> Result<EventLogs> {
+        if events == 0 {
+            let remedy = "use at least 1: each record needs a log".to_owned();
+            return Err(Error::InvalidConfig { setting: "events_max", value: events.to_string(), remedy });
+        }
         self.inner.events_max.store(events, Ordering::Relaxed);
-        self
+        Ok(self)
     }
 
     /// Appends a record to the log of event `name`, through the calling thread's own producer, as [`Logger::log`] does.
