@@ -232,7 +232,7 @@ impl Log {
                 Gaps::Nowhere => reader.next_record().map(|record| record.map(EntryRef::Record)),
                 Gaps::Inline | Gaps::Said => reader.next_entry(),
             };
-            // Not taken out of where it is: a copy takes as long as much of its printing.
+            // By reference: to move the entry takes a good part of the time that it takes to print it.
             match &entry {
                 Ok(Some(EntryRef::Record(record))) => {
                     self.printer.print(record, out);

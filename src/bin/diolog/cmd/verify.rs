@@ -103,6 +103,12 @@ fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, o
     for note in &run.notes {
         let _ = writeln!(out, "  noted: {}", escape::name(note));
     }
+    producers_text(run, all, out);
+    identity_text(run, out);
+}
+
+/// A row for each producer; with `all`, also for those without losses that are too many to show.
+fn producers_text(run: &RunReport, all: bool, out: &mut Vec<u8>) {
     let mut table = Table::new(&[
         ("producer", Side::Right),
         ("name", Side::Left),
@@ -142,7 +148,6 @@ fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, o
         let shards = counted(run.shards_untracked, "shard");
         let _ = writeln!(out, "  and {shards} of further producers, whose counts were not compared");
     }
-    identity_text(run, out);
 }
 
 /// Whether a producer has lost nothing, and its numbers add up.

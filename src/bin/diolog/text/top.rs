@@ -50,7 +50,7 @@ impl Seen<'_> {
         if self.grows() { "no figures yet" } else { "left no figures" }
     }
 
-    /// The same of bytes.
+    /// The growth of a count of bytes a second between the last two rows; "-" if there is but one.
     fn bytes_rate(&self, count: impl Fn(&Figures) -> u64) -> String {
         let per_second = |(more, time): (u64, Duration)| (more as f64 / time.as_secs_f64().max(1e-9)) as u64;
         self.between(&count).map_or_else(|| "-".to_owned(), |grown| units::bytes(per_second(grown)))
