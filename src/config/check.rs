@@ -25,12 +25,12 @@ use crate::ring::{
 const RESERVE_BYTES_MIN: usize = CHUNK_BYTES as usize;
 
 /// The ring of a producer by default.
-const RING_BYTES: usize = 1 << 20;
+pub(crate) const RING_BYTES: usize = 1 << 20;
 
 /// The ring of a producer that waits for space, by default. It holds eight blocks of 512 KiB that are on their way to
 /// the disk. A larger ring would exceed the L2 cache. With 1 MiB, such a producer is woken for each block or two, and
 /// reaches two thirds of the rate.
-const WAITING_RING_BYTES: usize = 4 << 20;
+pub(crate) const WAITING_RING_BYTES: usize = 4 << 20;
 
 /// Producers that wait get a large ring until all rings use one part in this many of their memory.
 pub(crate) const PART_FOR_LARGE_RINGS: usize = 4;
@@ -61,7 +61,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const PATH_BYTES_MAX: usize = 4095;
 
 /// The longest name in a path: `NAME_MAX`.
-const FILE_NAME_BYTES_MAX: usize = 255;
+pub(crate) const FILE_NAME_BYTES_MAX: usize = 255;
 
 /// How much of an invalid path an error shows.
 const PATH_SHOWN_CHARACTERS: usize = 500;

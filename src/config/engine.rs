@@ -6,7 +6,9 @@ use super::settings::Config;
 #[cfg(feature = "serde")]
 use super::words;
 use crate::error::{Error, Result};
+use crate::format::GRID_BYTES;
 use crate::grouped::Size;
+use crate::ring::CAPACITY_MIN as RING_BYTES_MIN;
 
 /// The settings with which an [`Engine`](crate::Engine) is started. All have a default.
 ///
@@ -59,10 +61,10 @@ impl Default for EngineConfig {
 }
 
 /// The size of the smallest ring. An engine needs at least one.
-const RINGS_BYTES_MAX_MIN: usize = 4096;
+const RINGS_BYTES_MAX_MIN: usize = RING_BYTES_MIN;
 
 /// Two blocks of the smallest size. Each log needs two.
-const BLOCKS_BYTES_MAX_MIN: usize = 2 * 4096;
+const BLOCKS_BYTES_MAX_MIN: usize = 2 * GRID_BYTES;
 
 impl EngineConfig {
     /// The default settings.

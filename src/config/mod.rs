@@ -14,7 +14,9 @@ mod toml;
 #[cfg(feature = "serde")]
 mod words;
 
-pub(crate) use check::{PART_FOR_LARGE_RINGS, Validated};
+pub(crate) use check::{FILE_NAME_BYTES_MAX, PART_FOR_LARGE_RINGS, Validated};
+#[cfg(feature = "unstable")]
+pub(crate) use check::{RING_BYTES, WAITING_RING_BYTES};
 pub use engine::EngineConfig;
 pub use overflow::Overflow;
 pub use ring_memory::RingMemory;

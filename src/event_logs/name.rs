@@ -1,11 +1,9 @@
 //! The name of an event's directory. Used by [`EventLogs`](super::EventLogs).
 
+use crate::config::FILE_NAME_BYTES_MAX;
 use crate::error::{Error, Result};
 use crate::grouped::counted;
 use crate::letters::is_unsafe_in_names;
-
-/// The longest file name that common file systems accept, in bytes.
-const NAME_BYTES_MAX: usize = 255;
 
 /// The name of the directory for the event `name`. Characters that are special for a file system or a shell, or that
 /// nobody sees, become `_`, and so does a `-` at the beginning, which commands take for an option.
@@ -13,20 +11,21 @@ const NAME_BYTES_MAX: usize = 255;
 /// # Errors
 /// [`Error::InvalidConfig`] for a name that is empty, `.`, `..`, or too long.
 pub(super) fn directory_of(name: &str) -> Result<String> {
-    let refused =
-        |value, remedy: &str| Error::InvalidConfig { setting: "event name", value, remedy: remedy.to_owned() };
+    let refused = |value, remedy: String| Error::InvalidConfig { setting: "event name", value, remedy };
     // A replaced character has at least one byte, as `_` has, so the name does not grow.
     let directory: String = name
         .char_indices()
         .map(|(at, letter)| if is_unsafe(letter) || at == 0 && letter == '-' { '_' } else { letter })
         .collect();
     match directory.as_str() {
-        "" => Err(refused("empty".to_owned(), "name the event, its log is a directory of that name")),
+        "" => Err(refused("empty".to_owned(), "name the event, its log is a directory of that name".to_owned())),
         "." | ".." => {
-            Err(refused(format!("{name:?}"), "use another name, this one is a directory's own or its parent's"))
+            let remedy = "use another name, this one is a directory's own or its parent's";
+            Err(refused(format!("{name:?}"), remedy.to_owned()))
         }
-        long if long.len() > NAME_BYTES_MAX => {
-            Err(refused(format!("{} long", counted(name.len() as u64, "byte")), "use a name of at most 255 bytes"))
+        long if long.len() > FILE_NAME_BYTES_MAX => {
+            let remedy = format!("use a name of at most {FILE_NAME_BYTES_MAX} bytes");
+            Err(refused(format!("{} long", counted(name.len() as u64, "byte")), remedy))
         }
         _ => Ok(directory),
     }

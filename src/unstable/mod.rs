@@ -14,6 +14,7 @@ use std::fmt::Display;
 
 use crate::grouped::Grouped;
 use crate::reader::RunId;
+use crate::{config, format};
 
 pub use crate::buffer::AlignedBuffer;
 pub use crate::clock::ManualClock;
@@ -21,6 +22,15 @@ pub use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport
 pub use crate::opening::Hooks;
 pub use layer::DeviceLayer;
 pub use ring::{RingConsumer, RingProducer, ring};
+
+/// The unit of sizes in files: blocks and segments are multiples of it.
+pub const GRID_BYTES: usize = format::GRID_BYTES;
+/// The largest block.
+pub const BLOCK_BYTES_MAX: usize = format::BLOCK_BYTES_MAX;
+/// The ring of a producer by default.
+pub const RING_BYTES: usize = config::RING_BYTES;
+/// The ring of a producer that waits for space, by default.
+pub const WAITING_RING_BYTES: usize = config::WAITING_RING_BYTES;
 
 /// Ends the line of a record that was cut, for people.
 pub fn cut_mark(line: &[u8]) -> &'static str {
@@ -39,7 +49,7 @@ pub fn counted(count: u64, thing: &str) -> String {
 
 /// The name of the file in a log's directory that says where the rings of a run are.
 pub fn rings_file_name(run: &RunId) -> String {
-    crate::format::rings_file_name(run)
+    format::rings_file_name(run)
 }
 
 /// Whether the character would break a line, or make it look like another one.

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use diolog::unstable::{BLOCK_BYTES_MAX, GRID_BYTES};
 use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, State};
 
 use crate::args::WrittenLog;
@@ -22,9 +23,6 @@ const BLOCK_BYTES: usize = 2 << 20;
 
 /// Default for the blocks in flight, each as large as eight of the library's.
 const BLOCKS_IN_FLIGHT: usize = 4;
-
-/// The library's limit for a block.
-const BLOCK_BYTES_MAX: usize = 16 << 20;
 
 /// Upper bound of the headers that the longest line needs in its ring and in its block.
 const HEADERS_BYTES: usize = 1 << 10;
@@ -64,7 +62,7 @@ fn sized_for(line: usize, config: Config) -> Config {
     config
         .message_bytes_max(line)
         .ring_bytes(RING_BYTES.max((2 * needed).next_power_of_two()))
-        .block_bytes(BLOCK_BYTES.max(block.next_multiple_of(4096)).min(BLOCK_BYTES_MAX))
+        .block_bytes(BLOCK_BYTES.max(block.next_multiple_of(GRID_BYTES)).min(BLOCK_BYTES_MAX))
         .blocks_in_flight(BLOCKS_IN_FLIGHT)
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use diolog::unstable::{BLOCK_BYTES_MAX, RING_BYTES, WAITING_RING_BYTES};
 use diolog::{
     Config, Distribution, Engine, EngineConfig, EventLogs, Level, Logger, Overflow, ProducerReport, ReadOptions,
     Report, Verdict,
@@ -15,10 +16,7 @@ use crate::text::escape;
 use crate::text::progress::log_bytes;
 use crate::text::units;
 
-/// The library's default, and its limits of blocks.
-const RING_BYTES: usize = 1 << 20;
-const BLOCK_BYTES_MAX: usize = 16 << 20;
-const GRID_BYTES: u64 = 4096;
+const GRID_BYTES: u64 = diolog::unstable::GRID_BYTES as u64;
 
 /// Bytes of a ring beside half of it that a message cannot take.
 const RING_RECORD_BYTES: usize = 64;
@@ -179,8 +177,7 @@ fn config(load: &Load, overflow: Overflow) -> Result<Config, Failure> {
     let largest = load.bytes.largest();
     let ring_for_message = (2 * (largest + RING_RECORD_BYTES)).next_power_of_two();
     let ring_bytes = load.ring_bytes.unwrap_or_else(|| {
-        // Producers that wait need more: the library's default then.
-        let default = if overflow == Overflow::Block { 4 * RING_BYTES } else { RING_BYTES };
+        let default = if overflow == Overflow::Block { WAITING_RING_BYTES } else { RING_BYTES };
         default.max(ring_for_message)
     });
     let block_for_messages = (4 * largest).next_power_of_two().min(BLOCK_BYTES_MAX);
