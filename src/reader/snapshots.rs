@@ -7,6 +7,8 @@ use crate::error::Result;
 use crate::format::{SNAPSHOTS_FOLDER, StoredRunId, parse_snapshot_name};
 
 use super::files::{Inspected, LogFiles, not_a_log};
+use super::report::Verdict;
+use super::verify::verify;
 
 /// A snapshot of a [flight recorder](crate::Config::flight_recorder).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub struct SnapshotInfo {
     pub records: u64,
     /// The size of the file, in bytes.
     pub bytes: u64,
-    /// What is wrong with the file, if it cannot be read.
+    /// What is wrong with the file, if a part of it is missing, damaged, or cannot be read.
     pub fault: Option<String>,
 }
 
@@ -69,7 +71,7 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
             Inspected::Segment(segment) | Inspected::Misplaced(segment, _) => {
                 let mut records = 0;
                 files.each_block(&segment, |block| records += block.readable_records())?;
-                (records, None)
+                (records, fault(&path))
             }
             Inspected::Prepared => (0, Some("holds no block".to_owned())),
             Inspected::Newer(what) | Inspected::Unreadable(what) | Inspected::Forbidden(what) => (0, Some(what)),
@@ -78,6 +80,19 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
         snapshots.push(SnapshotInfo { unix_ms, reason: reason.to_owned(), records, bytes, fault, path });
     }
     Ok(snapshots)
+}
+
+/// What is wrong with the snapshot at `path`, which has a header, as a clause that follows its name.
+fn fault(path: &Path) -> Option<String> {
+    let report = match verify(path) {
+        Ok(verification) if verification.verdict <= Verdict::Dropped => return None,
+        Ok(verification) => verification.report,
+        Err(error) => return Some(format!("cannot be verified: {error}")),
+    };
+    Some(match report.findings.into_iter().max_by_key(|finding| finding.severity) {
+        Some(finding) => format!("is damaged: {}", finding.what),
+        None => "has no clean end: a part of it may be missing".to_owned(),
+    })
 }
 
 /// The snapshots in the folder of the log at `path`; `None` if it holds none.

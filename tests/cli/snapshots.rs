@@ -92,3 +92,26 @@ fn a_log_without_snapshots_has_none_and_a_damaged_one_is_named() {
     fs::write(&nothing, "something else").expect("written");
     assert_eq!(status(&run(["snapshots", nothing.to_str().expect("UTF-8")], b"")), 3, "a file that is no snapshot");
 }
+
+#[test]
+fn a_snapshot_that_lacks_a_block_or_its_end_is_named_with_the_status_of_what_is_unconfirmed() {
+    let place = place();
+    let log = place.log();
+    let first = diolog::snapshots(&log).expect("snapshots")[0].path.clone();
+    let whole = fs::read(&first).expect("readable");
+    let log = log.to_str().expect("UTF-8");
+    let mut wiped = whole.clone();
+    wiped[4096..8192].fill(0);
+    let mut flipped = whole.clone();
+    flipped[4096 + 100] ^= 1;
+    let cut = whole[..whole.len() - 4096].to_vec();
+    for (what, bytes) in [("wiped", wiped), ("flipped", flipped), ("cut", cut)] {
+        fs::write(&first, bytes).expect("written");
+        let verified = status(&run(["verify", first.to_str().expect("UTF-8")], b""));
+        let output = run(["snapshots", log], b"");
+        assert!(verified > 0 && status(&output) == 1, "{what}: {}", stdout(&output));
+        assert!(stdout(&output).contains("\nfound: "), "{what}: {}", stdout(&output));
+    }
+    fs::write(&first, whole).expect("written");
+    assert_eq!(status(&run(["snapshots", log], b"")), 0);
+}

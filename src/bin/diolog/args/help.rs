@@ -127,8 +127,8 @@ pub(super) const SNAPSHOTS: &str = "Examples:
 `cat`, `tail`, `info` and `verify` read a snapshot, or the folder of them, like a log.
 
 Exit status:
-  0    each can be read
-  1    one is damaged, or cannot be read
+  0    each is whole
+  1    one is damaged, lacks a part, or cannot be read
   3    cannot be listed
   64   invalid command line";
 

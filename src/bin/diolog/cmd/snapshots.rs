@@ -14,7 +14,7 @@ use crate::text::table::{Side, Table};
 use crate::text::units::{self, counted, grouped};
 use crate::text::when::When;
 
-/// Prints the snapshots. The exit status says whether one cannot be read.
+/// Prints the snapshots. The exit status says whether each is whole.
 pub(crate) fn run(arguments: &Snapshots) -> Result<Status, Failure> {
     let snapshots = diolog::snapshots(&arguments.path)?;
     let (path, how) = (&arguments.path, &arguments.report);
