@@ -227,7 +227,9 @@ fn a_copy_of_a_log_does_not_take_its_rings_away() {
     assert!(are_complete(&recoveries) && recoveries.len() == 1, "{recoveries:?}");
     assert_eq!(messages(&path), numbered("order", 0..300));
     let recoveries = diolog::recover(&copied, None).expect("a log");
-    assert_eq!(recoveries[0].outcome, RecoveryOutcome::Gone, "{recoveries:?}");
+    assert_eq!(recoveries[0].outcome, RecoveryOutcome::Left, "{recoveries:?}");
+    let recoveries = diolog::forget(&copied, None).expect("a log");
+    assert_eq!(recoveries[0].outcome, RecoveryOutcome::Forgotten, "{recoveries:?}");
 }
 
 /// Logs and rotates until the log has no segment of an earlier run, and dies with records in its rings.

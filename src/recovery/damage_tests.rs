@@ -140,7 +140,7 @@ fn a_ring_file_of_another_user_is_refused_and_stays() {
     let before = messages(&dead.log);
     let recovery = recover_one(&dead);
     assert_eq!(recovery.outcome, RecoveryOutcome::Left, "{recovery}");
-    assert!(recovery.to_string().contains("belongs to another user"), "{recovery}");
+    assert!(recovery.to_string().contains("belongs to user 65534: recover the log as that user"), "{recovery}");
     assert!(dead.link.path.exists() && messages(&dead.log) == before);
     assert!(verify(&dead.log).expect("a log").verdict.exit_code() <= 1);
     // Once it is this user's again, it is recovered.

@@ -73,7 +73,7 @@ pub fn recover_watched(
 
 /// As [`recover`], and gives up the runs whose rings cannot be recovered now, for instance because they were on a file
 /// system that is gone: the next open does not look for them any more. What they held is lost, and their runs stay in
-/// the log without an end.
+/// the log without an end. A ring file that is there stays: the [`reason`](Recovery::reason) names it.
 ///
 /// # Errors
 /// As [`recover`], and [`Error::Io`] if the file that names the rings cannot be removed.
@@ -87,6 +87,10 @@ pub fn forget(path: impl AsRef<Path>, rings: Option<&Path>) -> Result<Vec<Recove
             Link::remove(&opened, *run)?;
         }
         recovery.outcome = RecoveryOutcome::Forgotten;
+        if recovery.rings.symlink_metadata().is_ok() {
+            let why = recovery.reason.take().unwrap_or_default();
+            recovery.reason = Some(format!("{why}; remove {} if nobody needs it", recovery.rings.display()));
+        }
     }
     Ok(recovered)
 }

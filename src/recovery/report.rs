@@ -47,15 +47,17 @@ pub struct Recovery {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum RecoveryOutcome {
-    /// All that was accepted is in the log.
+    /// All that the rings held is in the log. That is all that was accepted, if none is [lost](Recovery::unwritten).
     Complete,
-    /// The rings are gone, with the machine's memory or because somebody has removed them: nothing can be recovered.
+    /// The rings are gone with the machine's memory, because it has been restarted since: nothing can be recovered.
     Gone,
     /// A part of the ring file was damaged: a ring of the log or of its flight recorder, or the definition of a
-    /// callsite, without which records of it are kept and not shown as text. The rest is in the log. The ring file is
-    /// kept under another name, once no other log's rings in it are to be recovered.
+    /// callsite, without which records of it are kept and not shown as text. A ring whose counts contradict its records
+    /// or the log is damaged too. The rest is in the log. The ring file is kept under another name, once no other log's
+    /// rings in it are to be recovered.
     Damaged,
-    /// Nothing was done, and everything is where it was: the next recovery tries again.
+    /// Nothing was done, and everything is where it was: the next recovery tries again. So it is if the ring file is
+    /// missing while the machine runs on, because it may be below another mount.
     Left,
     /// Nothing was recovered, and the log names the rings no more: [`forget`](crate::forget) has given them up. The run
     /// stays without an end.

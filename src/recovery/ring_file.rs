@@ -484,8 +484,5 @@ fn check(file: &File) -> io::Result<Result<u64, String>> {
     if !metadata.is_file() {
         return Ok(Err("is not a regular file".into()));
     }
-    if let Some(why) = sys::file::why_not_own(&metadata) {
-        return Ok(Err(why.into()));
-    }
-    Ok(Ok(metadata.len()))
+    Ok(sys::file::why_not_own(&metadata).map_or(Ok(metadata.len()), Err))
 }

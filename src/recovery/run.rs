@@ -7,8 +7,9 @@
 //! 3. The link is removed.
 //! 4. The ring file is removed, if no other log needs it.
 //!
-//! The next recovery finds the run's end, or the entry, and goes on from there. A link whose ring file is missing is
-//! that of rings that are lost. A ring file without a link is removed by the next open in its directory.
+//! The next recovery finds the run's end, or the entry, and goes on from there. A ring file that is missing may be
+//! elsewhere, so its link stays until the machine is restarted, or until somebody gives the rings up. A ring file without
+//! a link is removed by the next open in its directory.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -60,8 +61,8 @@ pub(crate) fn recover_runs(
 
 /// Why a run is not recovered, or not whole.
 enum Stop {
-    /// Its rings are gone, and so is its link.
-    Gone(String),
+    /// Its rings are gone with the machine's memory, and its link is removed.
+    Gone,
     /// Everything stays as it is.
     Left(String),
 }
@@ -92,8 +93,8 @@ fn recover_run(
     let file = match try_to_recover(directory, &link, watch, &mut recovery) {
         Ok(file) => file,
         Err(Stop::Left(reason)) => return left(run, &recovery.rings, reason),
-        Err(Stop::Gone(reason)) => {
-            (recovery.outcome, recovery.reason) = (RecoveryOutcome::Gone, Some(reason));
+        Err(Stop::Gone) => {
+            (recovery.outcome, recovery.reason) = (RecoveryOutcome::Gone, Some(RESTARTED.into()));
             None
         }
     };
@@ -136,21 +137,23 @@ fn try_to_recover(
     let patience = if is_lost { Duration::ZERO } else { LOCK_PATIENCE };
     let file = match RingFile::open(&path, patience) {
         Ok(file) => file,
-        Err(_) if is_lost => return gone(directory, link, RESTARTED.into()),
+        Err(_) if is_lost => return gone(directory, link),
         Err(NotOpened::Refused(reason)) => return Err(Stop::Left(reason)),
         Err(NotOpened::Unfinished(_)) => {
             return Err(Stop::Left(format!("{} is no ring file of diolog", path.display())));
         }
+        // It may be elsewhere: below another mount, or in another directory than the caller has named.
+        Err(NotOpened::Missing) if path == link.path && is_ended(directory, link)? => return Ok(None),
         Err(NotOpened::Missing) if !path.parent().is_some_and(Path::is_dir) => {
             return Err(Stop::Left(format!("there is no directory for {}", path.display())));
         }
-        Err(NotOpened::Missing) => return gone(directory, link, format!("{} is missing", path.display())),
+        Err(NotOpened::Missing) => return Err(Stop::Left(format!("{} is missing", path.display()))),
     };
     recovery.process = Some(file.process());
     if is_lost || !file.is_of_this_boot() {
         // If it cannot be removed now, the next open with rings in its directory tries it.
         let _ = file.give_up(link.run);
-        return gone(directory, link, RESTARTED.into());
+        return gone(directory, link);
     }
     if let Some(entry) = file.log_of(link.run).map_err(io("read"))? {
         if entry.state == LogState::Damaged {
@@ -175,14 +178,17 @@ fn try_to_recover(
     Ok(Some(file))
 }
 
-/// The rings are gone, and this is why. If the run has its end, nobody needs them: a power cut may have brought its link
-/// back.
-fn gone(directory: &Directory, link: &Link, why: String) -> std::result::Result<Option<RingFile>, Stop> {
-    let ends = match RunTail::open(directory.opened().path(), link.run)? {
-        Some(mut tail) => Account::read(&mut tail)?.is_ended,
-        None => false,
-    };
-    if ends { Ok(None) } else { Err(Stop::Gone(why)) }
+/// The rings are gone. If the run has its end, nobody needs them: a power cut may have brought its link back.
+fn gone(directory: &Directory, link: &Link) -> std::result::Result<Option<RingFile>, Stop> {
+    if is_ended(directory, link)? { Ok(None) } else { Err(Stop::Gone) }
+}
+
+/// Whether the run has its end.
+fn is_ended(directory: &Directory, link: &Link) -> Result<bool> {
+    match RunTail::open(directory.opened().path(), link.run)? {
+        Some(mut tail) => Ok(Account::read(&mut tail)?.is_ended),
+        None => Ok(false),
+    }
 }
 
 /// Writes the records that no block of the run has.

@@ -3,6 +3,7 @@
 //! The logger that wrote them lives on, and is none of the copy's business.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -119,6 +120,7 @@ impl Dead {
     pub(super) fn write_all(all: &[&Dead]) {
         let link = &all[0].link;
         let file = fs::File::create(&link.path).expect("created");
+        file.set_permissions(fs::Permissions::from_mode(0o600)).expect("ours");
         // Most of it is a hole.
         let of_slots = all.iter().flat_map(|dead| &dead.dead_rings).map(DeadRing::slot_bytes);
         file.set_len(SLOTS_OFFSET + of_slots.sum::<u64>()).expect("sparse");

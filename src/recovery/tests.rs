@@ -1,11 +1,12 @@
 //! Recoveries of logs whose process has died at some moment: what was accepted is there once, and the log verifies.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::test_rings::{Dead, DeadRing, logger, rings};
-use super::{Recovery, RecoveryOutcome, recover};
+use super::{Recovery, RecoveryOutcome, forget, recover};
 use crate::block::{Place, place};
 use crate::clock::Clock;
 use crate::crash::layout::{DEFINITIONS_OFFSET, LOG_BYTES, LOG_ENDED, LOGS_OFFSET, RawHeader, SLOTS_OFFSET, VERSION};
@@ -274,7 +275,10 @@ fn a_run_without_a_record_in_its_files_or_rings_leaves_nothing() {
 fn a_ring_file_that_is_not_to_be_trusted_is_refused_and_stays() {
     let parts = Parts::new(false);
     type Change = fn(&Dead);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 10] = [
+        ("may be written by others: its mode is 666", |dead| {
+            fs::set_permissions(&dead.link.path, fs::Permissions::from_mode(0o666)).expect("ours");
+        }),
         ("is no ring file of diolog", |dead| change(dead, 0, b"DLRINGS1")),
         ("this diolog reads version 1 alone", |dead| change(dead, 8, &(VERSION + 1).to_le_bytes())),
         ("begins with a damaged header", |dead| change(dead, 16, &[0xFF; 4])),
@@ -315,20 +319,18 @@ fn a_ring_file_that_is_not_to_be_trusted_is_refused_and_stays() {
 }
 
 #[test]
-fn rings_of_another_boot_and_rings_that_are_missing_are_gone() {
+fn rings_of_another_boot_are_gone() {
     let parts = Parts::new(false);
     let mut dead = parts.dead();
-    let boot = dead.link.boot;
     dead.link.boot = [1; 16];
     dead.write();
     let recovery = recover_one(&dead);
     assert!(recovery.outcome == RecoveryOutcome::Gone && recovery.to_string().contains("restarted"), "{recovery}");
     assert!(recover(&dead.log, None).expect("a log").is_empty() && !dead.link.path.exists());
-    dead.link.boot = boot;
+    // So are those whose file is missing.
     dead.write();
     fs::remove_file(&dead.link.path).expect("removed");
-    let recovery = recover_one(&dead);
-    assert!(recovery.outcome == RecoveryOutcome::Gone && recovery.to_string().contains("is missing"), "{recovery}");
+    assert_eq!(recover_one(&dead).outcome, RecoveryOutcome::Gone);
     assert!(recover(&dead.log, None).expect("a log").is_empty());
 }
 
@@ -342,6 +344,42 @@ fn a_link_that_a_power_cut_brings_back_after_the_runs_end_raises_no_alarm() {
         dead.write_link();
         let recovery = recovered(&dead);
         assert!(recovery.to_string().contains("recovered, nothing was missing"), "{recovery}");
+    }
+}
+
+#[test]
+fn rings_of_this_boot_that_are_not_found_keep_their_link_until_they_are_given_up() {
+    let parts = Parts::new(false);
+    let other = directory();
+    // Another directory is named, or the one of the link is empty, as in another container.
+    for rings in [Some(other.path()), None] {
+        let dead = parts.dead();
+        let away = dead.rings.join("away");
+        if rings.is_none() {
+            fs::rename(&dead.link.path, &away).expect("renamed");
+        }
+        for _ in 0..2 {
+            let [recovery] = recover(&dead.log, rings).expect("a log").try_into().expect("one run");
+            assert_eq!(recovery.outcome, RecoveryOutcome::Left, "{recovery}");
+            assert!(recovery.to_string().contains("is missing"), "{recovery}");
+        }
+        if rings.is_none() {
+            fs::rename(&away, &dead.link.path).expect("renamed");
+        }
+        assert_eq!(recovered(&dead).records, 15);
+        // Those that are not there are given up without a word about a file, the others with one.
+        for is_there in [false, true] {
+            dead.write();
+            let (named, place) = if is_there { (None, &dead.link.path) } else { (Some(other.path()), &away) };
+            let mut hidden = fs::metadata(&dead.link.path).expect("there").permissions();
+            hidden.set_mode(if is_there { 0o666 } else { 0o600 });
+            fs::set_permissions(&dead.link.path, hidden).expect("ours");
+            let [recovery] = forget(&dead.log, named).expect("a log").try_into().expect("one run");
+            assert_eq!(recovery.outcome, RecoveryOutcome::Forgotten, "{recovery}");
+            let stays = format!("remove {} if nobody needs it", place.display());
+            assert_eq!(recovery.to_string().contains(&stays), is_there, "{recovery}");
+            assert!(recover(&dead.log, None).expect("a log").is_empty() && dead.link.path.exists());
+        }
     }
 }
 

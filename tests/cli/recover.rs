@@ -47,7 +47,7 @@ fn a_killed_run_is_recovered_once_and_verifies() {
 }
 
 #[test]
-fn rings_that_are_gone_give_the_status_of_what_is_unconfirmed() {
+fn rings_that_are_not_found_give_the_status_of_what_is_unconfirmed() {
     let place = killed();
     let log = place.log();
     let log = log.to_str().expect("text");
@@ -67,7 +67,8 @@ fn rings_that_are_gone_give_the_status_of_what_is_unconfirmed() {
     entries.for_each(|entry| std::fs::remove_file(entry.expect("an entry").path()).expect("removed"));
     let output = run(["recover", log.to_str().expect("text")], b"");
     assert_eq!(status(&output), 1, "{}", stdout(&output));
-    assert!(stdout(&output).contains("its rings are gone"), "{}", stdout(&output));
+    assert!(stdout(&output).contains(".rings is missing\n"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("diolog recover --forget"), "{}", stdout(&output));
     assert_eq!(status(&run(["recover", "no/such/log"], b"")), 3);
 }
 
@@ -134,6 +135,22 @@ fn rings_that_are_given_up_leave_the_log_unconfirmed() {
         );
         assert_eq!(status(&run(["write", log], b"three\n")), 0);
     }
+}
+
+#[test]
+fn rings_that_are_there_and_cannot_be_recovered_are_not_to_be_given_up() {
+    let place = killed();
+    let log = place.log();
+    let entries = std::fs::read_dir(place.join("rings")).expect("there");
+    let files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let access = |mode| std::fs::set_permissions(&files[0], std::os::unix::fs::PermissionsExt::from_mode(mode));
+    access(0o666).expect("ours");
+    let output = run(["recover", log.to_str().expect("text")], b"");
+    let said = stdout(&output);
+    assert!(status(&output) == 1 && said.contains("may be written by others"), "{said}");
+    assert!(!said.contains("--forget"), "{said}");
+    access(0o600).expect("ours");
+    assert_eq!(status(&run(["recover", log.to_str().expect("text")], b"")), 0);
 }
 
 #[test]

@@ -108,11 +108,15 @@ pub(crate) fn is_deleted(file: &File) -> bool {
 
 /// Why a user other than this one may have written a file, or may change it; `None` if none may. It is a clause that
 /// follows the file's name.
-pub(crate) fn why_not_own(metadata: &Metadata) -> Option<&'static str> {
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Some("belongs to another user");
+pub(crate) fn why_not_own(metadata: &Metadata) -> Option<String> {
+    let (user, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    if user != rustix::process::geteuid().as_raw() {
+        return Some(format!("belongs to user {user}: recover the log as that user"));
     }
-    (metadata.nlink() > 1).then_some("has more than one name: somebody has linked it")
+    if mode & 0o022 != 0 {
+        return Some(format!("may be written by others: its mode is {mode:o}"));
+    }
+    (metadata.nlink() > 1).then(|| "has more than one name: somebody has linked it".to_owned())
 }
 
 /// Gives `file` the times of the last access and the last write that `metadata` has.

@@ -84,7 +84,7 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<
 pub(crate) fn read_ahead(_file: &File, _offset: u64, _bytes: u64) {}
 
 /// `None`: it is not known here whether another user may have written a file.
-pub(crate) fn why_not_own(_metadata: &Metadata) -> Option<&'static str> {
+pub(crate) fn why_not_own(_metadata: &Metadata) -> Option<String> {
     None
 }
 

@@ -1,6 +1,6 @@
 //! `diolog recover`: brings what processes that died have left in shared memory into their log.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
 use diolog::{Reader, Recovery, RecoveryOutcome};
@@ -33,13 +33,14 @@ pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
     Ok(verdict.map_or(Status::CLEAN, Status::from))
 }
 
-/// The failure to recover. The rings of a log in use are those of a process that still writes what they hold.
+/// The failure to recover. The rings of a log in use are those of a process that still writes what they hold, unless that
+/// process recovers the log.
 fn refused(error: diolog::Error) -> Failure {
     let diolog::Error::InUse { path, holder } = error else { return error.into() };
     let path = escape::path(&path);
     let message = format!(
-        "{path} is in use by {holder}, which writes what its rings hold by itself: there is nothing to recover before \
-         it has ended"
+        "{path} is in use by {holder}, which writes what its rings hold by itself, or recovers it: there is nothing to \
+         recover before it has ended"
     );
     Failure { message, status: Status::Unusable }
 }
@@ -57,9 +58,22 @@ fn text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec
     for run in runs {
         let _ = writeln!(out, "  {}", escape::name(&run.to_string()));
     }
-    if runs.iter().any(|run| run.outcome == RecoveryOutcome::Left) {
-        let _ = writeln!(out, "  if the rings will never be there again: run `diolog recover --forget`");
+    if runs.iter().any(is_missing) {
+        let _ = writeln!(
+            out,
+            "  if the rings are elsewhere: run `diolog recover --rings`; if they will never be there again: run `diolog \
+             recover --forget`"
+        );
     }
+}
+
+/// Whether a run was left because its rings, or the directory for them, cannot be found.
+fn is_missing(run: &Recovery) -> bool {
+    let is_there = || match run.rings.symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    };
+    run.outcome == RecoveryOutcome::Left && !is_there()
 }
 
 fn json_text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec<u8>) {
