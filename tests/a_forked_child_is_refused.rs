@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use diolog::{Error, FieldValue, Level, Log, Logger, Outcome, Overflow, Reader, Verdict};
+use diolog::{Error, FieldValue, Level, Log, Logger, Outcome, Overflow, Reader, RingMemory, Verdict};
 use support::account::{self, Attempts, Overwrites};
 use support::os::{Fate, Who, filter_system_calls, fork};
 
@@ -56,9 +56,18 @@ fn every_call_in_the_child_is_refused_and_the_parent_goes_on() {
 
 #[test]
 fn the_child_leaves_the_flight_recorder_alone() {
+    let tmpfs = support::rings::on_tmpfs();
+    for rings in [RingMemory::Private, RingMemory::Shared(tmpfs.path().join("rings"))] {
+        leaves_the_flight_recorder_alone(rings);
+    }
+}
+
+/// Forks amid records of a flight recorder with its rings there.
+fn leaves_the_flight_recorder_alone(rings: RingMemory) {
     let directory = support::directory();
     let path = directory.path().join("log");
-    let logger = Logger::open(support::config(&path).flight_recorder(4096)).expect("a log");
+    let config = support::config(&path).ring_memory(rings).flight_recorder(4096);
+    let logger = Logger::open(config).expect("a log");
     let mut producer = Some(logger.producer().expect("a ring"));
     let message = |number: u32| format!("record {number}");
     for number in 0..3 {

@@ -234,8 +234,14 @@ impl Contents {
         if !log.has_ended.load(Ordering::Relaxed) {
             // The page is there, so that the write is not refused.
             let _ = self.write(offset, raw.as_bytes());
-            self.write_slot_state(offset, SLOT_USED);
+            let _ = self.write(offset + offset_of!(RawSlot, state) as u64, &SLOT_USED.to_le_bytes());
         }
+    }
+
+    /// Marks a slot as free, and takes its description away: its ring may hold records that nobody wants. The page is
+    /// there, so that the write is not refused.
+    pub(super) fn free_slot(&self, extent: Extent) {
+        let _ = self.write(extent.offset, extent.sizes.as_raw().as_bytes());
     }
 
     /// Marks a log as ended when all of its records are durable. Its slots are free then.
@@ -249,7 +255,7 @@ impl Contents {
             if !Arc::ptr_eq(&slot.log, log) {
                 return true;
             }
-            self.write_slot_state(*offset, SLOT_FREE);
+            self.free_slot(Extent { offset: *offset, sizes: slot.sizes });
             // A slot whose ring still lives comes back when the ring is dropped.
             if slot.is_left {
                 self.empty(Extent { offset: *offset, sizes: slot.sizes });
@@ -267,11 +273,6 @@ impl Contents {
 
     fn write_log_state(&self, index: u32, state: u32) -> io::Result<()> {
         self.write(log_offset(index) + offset_of!(RawLog, state) as u64, &state.to_le_bytes())
-    }
-
-    /// Writes the state of the slot at `offset`. Its page is there, so that the write is not refused.
-    pub(super) fn write_slot_state(&self, offset: u64, state: u32) {
-        let _ = self.write(offset + offset_of!(RawSlot, state) as u64, &state.to_le_bytes());
     }
 
     /// A part of the file for a ring of `log`: free, its first page and its window allocated.

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use zerocopy::little_endian::{U16, U32};
 
 use super::contents::{Contents, Extent, LogState, Sizes};
-use super::layout::{CONTROL_OFFSET, OVERWRITES, SLOT_FREE, SLOT_HEADER_BYTES};
+use super::layout::{CONTROL_OFFSET, OVERWRITES, SLOT_HEADER_BYTES};
 use crate::ring::{self, Control, Slot, Slots};
 use crate::sync::lock;
 use crate::sys::file::{allocate, deallocate};
@@ -179,7 +179,7 @@ unsafe impl Slot for FileSlot {
     }
 
     fn vacate(&self) {
-        self.contents.write_slot_state(self.extent.offset, SLOT_FREE);
+        self.contents.free_slot(self.extent);
         self.is_vacant.store(true, Ordering::Relaxed);
     }
 }

@@ -188,7 +188,8 @@ fn a_slot_says_whose_ring_it_holds_while_it_holds_one() {
     assert_eq!(offset(slot.reserve().expect("mapped").as_ptr()), 4096 + WINDOW_BYTES);
 
     slot.vacate();
-    assert_eq!(read().state.get(), SLOT_FREE);
+    assert_eq!((read().state.get(), read().producer.get(), read().crc.get()), (SLOT_FREE, 0, 0));
+    assert_eq!(read().sizes_crc.get(), raw.sizes_crc.get());
     drop(slot);
     let again = slots.take(WINDOW_BYTES, RESERVE_BYTES, false).expect("room");
     assert_eq!(rig.bytes().len() as u64, end, "the same slot");
@@ -214,7 +215,7 @@ fn a_slot_with_records_of_an_open_log_is_left_alone() {
     assert!(rig.bytes().len() > end, "another slot");
     let end = rig.bytes().len();
     rings.end(&rig.log);
-    assert_eq!(state(), SLOT_FREE);
+    assert_eq!((state(), at::<RawSlot>(&rig.bytes(), SLOTS_OFFSET).crc.get()), (SLOT_FREE, 0));
     let _again = take(others.slots());
     assert_eq!(rig.bytes().len(), end, "the first slot");
     others.end(&rig.log);

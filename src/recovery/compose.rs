@@ -14,7 +14,6 @@ use crate::block::{Added, Block, Callsites, Last, RecordMeta};
 use crate::buffer::AlignedBuffer;
 use crate::clock::{self, TickConverter};
 use crate::format::{BLOCK_BYTES_MAX, BlockFlags, CallsiteInfo, Kind, ProducerRow, Status, StatusCode, WallAnchor};
-use crate::ring::image::Fault;
 
 /// What is composed.
 pub(super) struct Plan<'a> {
@@ -47,8 +46,6 @@ pub(super) struct Composed {
     pub(super) ended: u64,
     /// Attempts without a record and without a cause.
     pub(super) unwritten: u64,
-    /// Records that are in a ring and make no sense.
-    pub(super) unreadable: u64,
     /// Whether the run's end was written.
     pub(super) is_ended: bool,
 }
@@ -93,11 +90,10 @@ impl<'a> Composer<'a> {
     /// What is wrong with the rings, as far as their records have been taken.
     pub(super) fn damage(&self) -> Option<String> {
         let of = |source: &Source| {
-            let fault: Fault = source.records.fault()?;
+            let fault = source.fault()?;
             Some(format!("the ring of producer {} is damaged: {fault}", source.slot.producer))
         };
-        let unreadable = || (self.composed.unreadable > 0).then(|| "some records in it are invalid".to_owned());
-        self.sources.iter().find_map(of).or_else(unreadable)
+        self.sources.iter().find_map(of)
     }
 
     fn try_next(&mut self) -> io::Result<Option<(u64, Block)>> {
@@ -130,7 +126,7 @@ impl<'a> Composer<'a> {
                 let Some(part) = part else { continue };
                 if let Some(rest) = self.move_part(at, &mut block, part) {
                     if is_last {
-                        self.composed.unreadable += 1;
+                        self.sources[at].note_invalid();
                     } else {
                         self.sources[at].parts.push(rest);
                     }
@@ -166,7 +162,11 @@ impl<'a> Composer<'a> {
             let bounds = Bounds { begin: source.row.next_sequence, end: u64::MAX, before_ns: u64::MAX };
             let at = self.source;
             if source.is_ended || !self.has_records(at, bounds) {
-                self.sources[at].records.rest();
+                let source = &mut self.sources[at];
+                source.records.rest();
+                if self.plan.may_end && !source.is_ended {
+                    source.compare(self.plan.file);
+                }
                 self.source += 1;
                 (self.plan.watch)(self.source as u64, self.sources.len() as u64);
                 continue;
@@ -180,7 +180,7 @@ impl<'a> Composer<'a> {
                     return Ok(Some(self.number(block)));
                 }
                 // It fits no block, so no producer has made it.
-                self.pass_over(at);
+                self.sources[at].pass_over();
                 continue;
             }
             open = Some(block);
@@ -224,7 +224,7 @@ impl<'a> Composer<'a> {
     fn final_rows(&self) -> Vec<ProducerRow> {
         let is_due = |source: &&Source| {
             let is_used = source.is_known || source.slot.image.counts().attempted > 0 || source.row.records > 0;
-            self.plan.may_end && is_used && !source.is_ended && source.records.fault().is_none()
+            self.plan.may_end && is_used && !source.is_ended && source.fault().is_none()
         };
         self.sources.iter().rev().filter(is_due).map(Source::final_row).collect()
     }
@@ -268,12 +268,6 @@ impl<'a> Composer<'a> {
         next_of(slot, records, self.plan.file, bounds).is_some()
     }
 
-    /// Passes over a source's next record.
-    fn pass_over(&mut self, at: usize) {
-        self.sources[at].records.take();
-        self.composed.unreadable += 1;
-    }
-
     /// Moves a source's records within `bounds` into the block. Returns whether it ended because one does not fit.
     fn move_records(&mut self, at: usize, block: &mut Block, bounds: Bounds) -> bool {
         let before_ns = bounds.before_ns.min(self.now_ns());
@@ -282,7 +276,7 @@ impl<'a> Composer<'a> {
             let Source { slot, records, row, last_ns, .. } = &mut self.sources[at];
             let Some((head, payload)) = next_of(slot, records, self.plan.file, bounds) else { break false };
             let Some(record) = Recovered::of(&head, payload, &self.plan.callsites) else {
-                self.pass_over(at);
+                self.sources[at].pass_over();
                 continue;
             };
             let timestamp_ns = clock::clamp(self.converter.to_ns(head.ticks), *last_ns, before_ns);

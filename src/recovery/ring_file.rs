@@ -12,9 +12,10 @@ use zerocopy::FromBytes;
 use crate::clock::TickConverter;
 use crate::crash::is_ring_file_of_this_process;
 use crate::crash::layout::{
-    CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, LOG_BYTES, LOG_DAMAGED, LOG_ENDED, LOG_FREE, LOG_OPEN,
-    LOGS_MAX, MAGIC, OVERWRITES, RawDefinition, RawHeader, RawLog, RawSlot, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET,
-    TICKS_OF_COUNTER, VERSION, log_offset, process_of_ring_file, slot_bytes,
+    CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, FOR_LOG, FOR_RECORDER, LOG_BYTES, LOG_DAMAGED,
+    LOG_ENDED, LOG_FREE, LOG_OPEN, LOGS_MAX, MAGIC, OVERWRITES, RawDefinition, RawHeader, RawLog, RawSlot, SLOT_FREE,
+    SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER, VERSION, log_offset, process_of_ring_file,
+    slot_bytes,
 };
 use crate::crash::link::Link;
 use crate::format::{CallsiteInfo, LogId, StoredRunId, checksum, is_zero, padded};
@@ -83,7 +84,7 @@ pub(super) enum LogState {
     Open,
     /// Nothing: the log has ended, or they were recovered.
     Ended,
-    /// Nothing: they were recovered, but for what was damaged.
+    /// The same as if it were open: they were recovered, but for what was damaged, or it is the state that is damaged.
     Damaged,
 }
 
@@ -198,20 +199,21 @@ impl RingFile {
     pub(super) fn log_of(&self, run: StoredRunId) -> io::Result<Option<LogEntry>> {
         let mut is_damaged = false;
         for index in 0..LOGS_MAX {
-            let state = match self.log_state(index)? {
+            let raw_state = self.log_state(index)?;
+            let state = match raw_state {
                 LOG_FREE | LOG_ENDED => LogState::Ended,
                 LOG_DAMAGED => LogState::Damaged,
                 _ => LogState::Open,
             };
             match self.raw_log(index)? {
                 Some((raw, _)) if raw.run == run.0 => {
-                    return Ok(Some(LogEntry {
-                        index,
-                        state,
-                        log: LogId(raw.log),
-                        block_bytes: raw.block_bytes.get(),
-                        message_bytes_max: raw.message_bytes_max.get(),
-                    }));
+                    let (block_bytes, message_bytes_max) = (raw.block_bytes.get(), raw.message_bytes_max.get());
+                    let mut entry = LogEntry { index, state, log: LogId(raw.log), block_bytes, message_bytes_max };
+                    // A log has rings only once it is open.
+                    if raw_state == LOG_FREE && self.has_slots(&entry)? {
+                        entry.state = LogState::Open;
+                    }
+                    return Ok(Some(entry));
                 }
                 Some(_) => {}
                 None => is_damaged |= state == LogState::Open,
@@ -280,18 +282,16 @@ impl RingFile {
         let mut found = Definitions::default();
         let end = self.header.definitions_end.get();
         let mut at = DEFINITIONS_OFFSET;
-        // No byte is beyond the file's: a shorter one has been refused.
-        if (DEFINITIONS_OFFSET..=DEFINITIONS_OFFSET + DEFINITIONS_BYTES_MAX).contains(&end) {
-            while at < end
-                && let Some((info, next)) = self.definition(at, end)?
-            {
-                if info.id <= CALLSITES_MAX {
-                    found.callsites.insert(info.id, info);
-                }
-                at = next;
+        let mut has_end = at == end;
+        // No byte is beyond the file's: a shorter one has been refused. One that was being added may be beyond the end.
+        while let Some((info, next)) = self.definition(at, DEFINITIONS_OFFSET + DEFINITIONS_BYTES_MAX)? {
+            if info.id <= CALLSITES_MAX {
+                found.callsites.insert(info.id, info);
             }
+            at = next;
+            has_end |= at == end;
         }
-        if at != end {
+        if !has_end {
             found.damage =
                 Some(format!("the definition of a callsite at offset {at} is damaged, as are those after it"));
         }
@@ -314,6 +314,10 @@ impl RingFile {
         Ok(info.map(|info| (info, begin + padded(bytes) as u64)))
     }
 
+    fn has_slots(&self, entry: &LogEntry) -> io::Result<bool> {
+        Ok(!self.slots(entry, FOR_LOG)?.slots.is_empty() || !self.slots(entry, FOR_RECORDER)?.slots.is_empty())
+    }
+
     /// The rings of a log's producers for this purpose.
     ///
     /// # Errors
@@ -322,43 +326,58 @@ impl RingFile {
         let mut found = Slots::default();
         let mut producers = HashSet::new();
         let mut at = SLOTS_OFFSET;
+        // A slot that was being added may be beyond it.
         let claimed_end = self.header.slots_end.get();
-        let end = claimed_end.min(self.locked.bytes);
+        let mut has_end = false;
+        let mut note = |damage: String| _ = found.damage.get_or_insert(damage);
         if claimed_end > self.locked.bytes {
-            found.damage = Some("it ends before its last ring does".into());
+            note("it ends before its last ring does".into());
         }
-        for _ in 0..SLOTS_MAX {
-            if end.saturating_sub(at) < SLOT_HEADER_BYTES {
-                return Ok(found);
+        let mut count = 0;
+        while self.locked.bytes.saturating_sub(at) >= SLOT_HEADER_BYTES {
+            has_end |= at == claimed_end;
+            if count == SLOTS_MAX {
+                note("it claims to have more rings than a process can have".into());
+                break;
             }
+            count += 1;
             let mut page = [0; SLOT_HEADER_BYTES as usize];
             sys::fill_at(&self.locked.file, &mut page, at)?;
             let Ok((raw, _)) = RawSlot::read_from_prefix(&page) else { break };
             let (window_bytes, reserve_bytes) = (raw.window_bytes.get(), raw.reserve_bytes.get());
             let overwrites = raw.flags.get() & OVERWRITES != 0;
             let shape = Shape { window_bytes, reserve_bytes, overwrites };
-            let Some(bytes) = slot_bytes(window_bytes, reserve_bytes)
-                .filter(|_| raw.sizes_crc.get() == raw.sizes_checksum() && shape.is_possible())
-            else {
-                found.damage.get_or_insert_with(|| {
-                    format!("the ring at offset {at} has damaged sizes, which hides those after it")
-                });
-                return Ok(found);
-            };
-            if raw.state.get() == SLOT_USED {
-                match Slot::read(&raw, &page, shape, at) {
-                    Some(_) if raw.log.get() != entry.index || raw.purpose.get() != purpose => {}
-                    Some(slot) if producers.insert(slot.producer) => found.slots.push(slot),
-                    _ => drop(
-                        found
-                            .damage
-                            .get_or_insert_with(|| format!("the ring at offset {at} has a damaged description")),
-                    ),
+            let sizes_are_right = raw.sizes_crc.get() == raw.sizes_checksum() && shape.is_possible();
+            let bytes = slot_bytes(window_bytes, reserve_bytes).filter(|_| sizes_are_right);
+            let Some(bytes) = bytes else {
+                if at < claimed_end {
+                    note(format!("the ring at offset {at} has damaged sizes, which hides those after it"));
                 }
+                break;
+            };
+            let slot = Slot::read(&raw, &page, shape, at);
+            let is_used = match raw.state.get() {
+                SLOT_USED => true,
+                // Free slots that have been used have no description.
+                SLOT_FREE => slot.as_ref().is_some_and(|slot| !slot.image.is_empty()),
+                _ => true,
+            };
+            match slot {
+                _ if !is_used => {}
+                Some(_) if raw.log.get() != entry.index || raw.purpose.get() != purpose => {}
+                Some(slot) if producers.insert(slot.producer) => {
+                    if raw.state.get() != SLOT_USED {
+                        note(format!("the ring of producer {} has a damaged state", slot.producer));
+                    }
+                    found.slots.push(slot);
+                }
+                _ => note(format!("the ring at offset {at} has a damaged description")),
             }
             at = at.saturating_add(bytes);
         }
-        found.damage.get_or_insert_with(|| "it claims to have more rings than a process can have".into());
+        if !has_end && at != claimed_end {
+            note("it does not say where its last ring ends".into());
+        }
         found.slots.sort_by_key(|slot| slot.producer);
         Ok(found)
     }

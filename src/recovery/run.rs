@@ -160,8 +160,8 @@ fn try_to_recover(
             let reason = "an earlier recovery has found that a part of it is damaged";
             (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(reason.into()));
         }
-        // If it is not open, the run's end was written, and only its link is left.
-        if entry.state == LogState::Open {
+        // If it has ended, the run's end was written, and only its link is left.
+        if entry.state != LogState::Ended {
             // Rings that the caller names may be a copy themselves.
             if path == link.path
                 && let Some(original) = file.another_log(&entry, &directory.opened()).map_err(io("read"))?
@@ -314,7 +314,7 @@ fn left_by_others(directory: &Directory, link: &Link, rings: &Path, is_own: bool
 
 /// Reports what was damaged, if something was, each kind of damage once.
 fn note_damage(recovery: &mut Recovery, damages: Vec<Option<String>>) {
-    let mut reasons: Vec<String> = damages.into_iter().flatten().collect();
+    let mut reasons: Vec<String> = recovery.reason.take().into_iter().chain(damages.into_iter().flatten()).collect();
     reasons.dedup();
     if !reasons.is_empty() {
         (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(reasons.join("; ")));

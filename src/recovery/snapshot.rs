@@ -10,6 +10,7 @@ use crate::clock::{self, TickConverter};
 use crate::error::{Error, Result};
 use crate::format::{CallsiteInfo, SNAPSHOTS_FOLDER, StoredRunId};
 use crate::reader::written_by_last_snapshot;
+use crate::ring::image::Fault;
 use crate::snapshot::{self, Now, Origin, ProducerRecords, RecordHead};
 use crate::sys::directory::OpenDirectory;
 
@@ -115,8 +116,7 @@ fn records(
         }
         left.take();
     }
-    let fault = left.fault().map(|fault| fault.to_string());
-    let fault = fault.or_else(|| unreadable.then(|| "some records in it are invalid".to_owned()));
+    let fault = left.fault().or_else(|| unreadable.then_some(Fault::Record));
     let of_ring = |fault| format!("the flight recorder's ring of producer {} is damaged: {fault}", slot.producer);
     (records, fault.map(of_ring))
 }

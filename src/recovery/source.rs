@@ -9,7 +9,7 @@ use super::ring_file::{RingFile, Slot};
 use crate::format::{CallsiteInfo, DroppedBy, Kind, Layout, LossCause, ProducerRow, RecordFlags, check_values};
 use crate::level::Level;
 use crate::ring::Head;
-use crate::ring::image::LeftRecords;
+use crate::ring::image::{Fault, LeftRecords};
 
 /// One producer's ring.
 pub(super) struct Source {
@@ -24,6 +24,8 @@ pub(super) struct Source {
     pub(super) is_ended: bool,
     /// Whether the blocks name it.
     pub(super) is_known: bool,
+    /// What is wrong with its records or counts, but for what `records` has met.
+    fault: Option<Fault>,
 }
 
 /// Where a source's records go.
@@ -47,7 +49,49 @@ impl Source {
         };
         parts.reverse();
         let records = slot.image.records(payload_bytes_max);
-        Source { slot, records, row, last_ns, parts, is_ended, is_known }
+        Source { slot, records, row, last_ns, parts, is_ended, is_known, fault: None }
+    }
+
+    /// Passes over the next record, which makes no sense.
+    pub(super) fn pass_over(&mut self) {
+        self.records.take();
+        self.note_invalid();
+    }
+
+    /// Notes that a record was left out which makes no sense.
+    pub(super) fn note_invalid(&mut self) {
+        self.fault.get_or_insert(Fault::Record);
+    }
+
+    /// What is wrong with the ring, as far as its records have been taken.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.records.fault().or(self.fault)
+    }
+
+    /// Compares the counts with the records of the ring and of the blocks, all of which are taken.
+    pub(super) fn compare(&mut self, file: &RingFile) {
+        if self.fault().is_none() && !self.adds_up(file) {
+            self.fault = Some(Fault::Counts);
+        }
+    }
+
+    /// Whether each attempt is a record or a counted loss. In a ring that overwrites, the writer may have taken records
+    /// that it has not made durable.
+    fn adds_up(&self, file: &RingFile) -> bool {
+        let (dropped_by, overwritten) = self.counted();
+        let accounted = self.row.records.saturating_add(dropped_by.total()).saturating_add(overwritten);
+        let attempted = self.slot.image.counts().attempted.max(self.row.next_sequence);
+        match attempted.checked_sub(accounted) {
+            None => false,
+            Some(0) => true,
+            Some(_) if self.slot.overwrites => true,
+            // The process died inside its last attempt, unless the record of that is there.
+            Some(1) if attempted > self.row.next_sequence => {
+                let read = |offset, buffer: &mut [u8]| file.read_ring(&self.slot, offset, buffer);
+                !self.records.is_followed_by(attempted - 1, read)
+            }
+            Some(_) => false,
+        }
     }
 
     /// The losses that the ring has counted.

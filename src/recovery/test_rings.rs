@@ -85,7 +85,16 @@ pub(super) fn rings(logger: &Logger) -> Vec<DeadRing> {
 impl Dead {
     /// The log at `path` with these rings, as if its process had died now.
     pub(super) fn of(path: &Path, dead_rings: Vec<DeadRing>) -> Dead {
-        let parent = directory();
+        Dead::in_directory(directory(), path, dead_rings)
+    }
+
+    /// The same in memory, if that has a file system.
+    pub(super) fn in_memory(path: &Path, dead_rings: Vec<DeadRing>) -> Dead {
+        let in_memory = tempfile::Builder::new().prefix("diolog-").tempdir_in("/dev/shm");
+        Dead::in_directory(in_memory.unwrap_or_else(|_| directory()), path, dead_rings)
+    }
+
+    fn in_directory(parent: tempfile::TempDir, path: &Path, dead_rings: Vec<DeadRing>) -> Dead {
         let (log, rings) = (parent.path().join("log"), parent.path().join("rings"));
         fs::create_dir(&log).expect("a directory");
         fs::create_dir(&rings).expect("a directory");

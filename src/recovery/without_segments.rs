@@ -7,6 +7,8 @@
 use super::account::{Account, Known};
 use super::ring_file::{RingFile, Slot};
 use crate::format::ProducerRow;
+use crate::ring::HEAD_BYTES;
+use crate::ring::image::{Image, LeftCounts};
 
 /// The account of the run with these rings, whose payloads are at most so long.
 pub(super) fn account(file: &RingFile, slots: &[Slot], payload_bytes_max: u64) -> Account {
@@ -31,7 +33,7 @@ fn row_before(file: &RingFile, slot: &Slot, payload_bytes_max: u64) -> Option<Pr
     }
     let (first, end) = match numbers {
         Some(numbers) => numbers,
-        None if left.fault().is_some() => return None,
+        None if left.fault().is_some() || !has_released(&slot.image) => return None,
         None => (counts.attempted, counts.attempted),
     };
     let lost = counts.dropped_by.total().saturating_add(counts.overwritten);
@@ -49,4 +51,12 @@ fn row_before(file: &RingFile, slot: &Slot, payload_bytes_max: u64) -> Option<Pr
         name: slot.name.clone(),
     };
     (first > 0).then_some(row)
+}
+
+/// Whether the ring can have had a record for each attempt that is not a counted loss, but for the last one, and no
+/// longer has them.
+fn has_released(image: &Image) -> bool {
+    let LeftCounts { attempted, dropped_by, .. } = image.counts();
+    let records = attempted.saturating_sub(dropped_by.total()).saturating_sub(1);
+    image.released_bytes().is_some_and(|bytes| bytes / HEAD_BYTES as u64 >= records)
 }

@@ -14,6 +14,8 @@ use std::io;
 
 use super::control::offsets;
 pub(crate) use super::control::offsets::CONTROL_BYTES;
+#[cfg(all(test, not(any(diolog_portable, loom))))]
+pub(crate) use super::control::offsets::words;
 use super::control::{DropCounts, READING, RETURNING};
 use super::layout::{CAPACITY_MAX, CAPACITY_MIN, HEAD_BYTES, Head, SKIP, record_bytes, record_bytes_max};
 
@@ -46,6 +48,8 @@ pub(crate) struct LeftCounts {
     pub(crate) attempted: u64,
     pub(crate) dropped_by: DropCounts,
     pub(crate) overwritten: u64,
+    /// Whether no process can have left these counts.
+    is_impossible: bool,
 }
 
 /// The counts of a ring, and the positions of its records.
@@ -77,6 +81,10 @@ pub(crate) enum Fault {
     Sequence,
     /// The bytes are missing or cannot be read.
     Unreadable,
+    /// The counts contradict each other, or the records.
+    Counts,
+    /// A record was of an unknown kind, or its values were.
+    Record,
 }
 
 impl fmt::Display for Fault {
@@ -87,6 +95,8 @@ impl fmt::Display for Fault {
             Fault::Length => "a record in it has an impossible length",
             Fault::Sequence => "a record in it has an impossible sequence number",
             Fault::Unreadable => "its bytes cannot be read",
+            Fault::Counts => "its counts do not fit its records",
+            Fault::Record => "some records in it are invalid",
         })
     }
 }
@@ -101,7 +111,10 @@ impl Image {
             timed_out: word(offsets::DROPPED_TIMED_OUT),
             device_failed: word(offsets::DROPPED_DEVICE_FAILED),
         };
-        let attempted = word(offsets::NEXT_SEQUENCE).max(word(offsets::ATTEMPTED));
+        // The process may have died between the two stores of one count.
+        let [next, copied] = [offsets::NEXT_SEQUENCE, offsets::ATTEMPTED].map(word);
+        let (attempted, overwritten) = (next.max(copied), word(offsets::OVERWRITTEN));
+        let is_impossible = next.abs_diff(copied) > 1 || (overwritten > 0 && !shape.overwrites);
         let begin = match shape.overwrites {
             // A consumer that was copying has set a bit of it.
             true => word(offsets::OLDEST) & !READING,
@@ -119,7 +132,7 @@ impl Image {
             _ if shape.reserve_bytes == 0 => Ok(Stretch { begin: 0, end: 0 }),
             stretch => stretch,
         };
-        let counts = LeftCounts { attempted, dropped_by, overwritten: word(offsets::OVERWRITTEN) };
+        let counts = LeftCounts { attempted, dropped_by, overwritten, is_impossible };
         Image { shape, counts, window, reserve }
     }
 
@@ -128,9 +141,13 @@ impl Image {
         self.counts
     }
 
+    /// How many bytes of records the consumer has released; `None` if damage hides it.
+    pub(crate) fn released_bytes(&self) -> Option<u64> {
+        Some(self.window.ok()?.begin.saturating_add(self.reserve.ok()?.begin))
+    }
+
     /// Whether the ring has no record.
-    #[cfg(all(test, not(loom)))]
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         [self.window, self.reserve].iter().all(|stretch| stretch.is_ok_and(|stretch| stretch.begin == stretch.end))
     }
 
@@ -156,6 +173,7 @@ impl Image {
         LeftRecords {
             queues: [queue(self.window, 0, window_bytes), queue(self.reserve, window_bytes, reserve_bytes)],
             next_sequence: 0,
+            counts: self.counts,
         }
     }
 }
@@ -174,6 +192,7 @@ pub(crate) struct LeftRecords {
     queues: [Queue; 2],
     /// The lowest sequence that the next record may have.
     next_sequence: u64,
+    counts: LeftCounts,
 }
 
 /// Reads bytes of a ring from an offset in its memory, where the reserve follows the window. Returns how many it read.
@@ -223,7 +242,24 @@ impl LeftRecords {
 
     /// The first impossible value that was met, if any.
     pub(crate) fn fault(&self) -> Option<Fault> {
-        self.queues.iter().find_map(|queue| queue.fault)
+        let of_counts = || self.counts_are_impossible().then_some(Fault::Counts);
+        self.queues.iter().find_map(|queue| queue.fault).or_else(of_counts)
+    }
+
+    /// Whether the counts contradict each other or, once all records were taken, those.
+    fn counts_are_impossible(&self) -> bool {
+        let LeftCounts { attempted, dropped_by, overwritten, is_impossible } = self.counts;
+        let dropped = dropped_by.total();
+        let attempted = attempted.max(self.next_sequence);
+        // The last record is in the ring, so the attempts after it were dropped. One may have no outcome.
+        let is_read = self.next_sequence > 0 && self.queues.iter().all(|queue| queue.cursor == queue.end);
+        let after_last = if is_read { attempted - self.next_sequence } else { 0 };
+        is_impossible || dropped.saturating_add(overwritten) > attempted || after_last > dropped.saturating_add(1)
+    }
+
+    /// Whether the record with this `sequence` stands after the last one of the window or the reserve.
+    pub(crate) fn is_followed_by(&self, sequence: u64, mut read: impl ReadRing) -> bool {
+        self.queues.iter().any(|queue| queue.is_followed_by(sequence, &mut read))
     }
 }
 
@@ -319,18 +355,22 @@ impl Queue {
         self.piece.get(at..at + head.length as usize).unwrap_or_default()
     }
 
+    /// Whether the record with this `sequence` stands after the last one, or at the beginning after a skip.
+    fn is_followed_by(&self, sequence: u64, read: &mut impl ReadRing) -> bool {
+        let after_last = self.end & self.capacity.wrapping_sub(1);
+        [after_last, 0].into_iter().filter(|at| at + HEAD_BYTES as u64 <= self.capacity).any(|at| {
+            let mut head = [0; HEAD_BYTES];
+            let is_there = read(self.base + at, &mut head).is_ok_and(|filled| filled == HEAD_BYTES);
+            is_there && head[8..].first_chunk().is_some_and(|word| u64::from_ne_bytes(*word) == sequence)
+        })
+    }
+
     /// Ends the queue before the record at the cursor, because of `fault`.
     fn stop(&mut self, fault: Fault) {
         self.fault.get_or_insert(fault);
         self.next = None;
         self.end = self.cursor;
     }
-}
-
-/// Changes the position up to which a window was released.
-#[cfg(all(test, not(any(diolog_portable, loom))))]
-pub(crate) fn set_read_position(control: &mut [u8; CONTROL_BYTES], position: u64) {
-    control[offsets::READ_POSITION..][..8].copy_from_slice(&position.to_ne_bytes());
 }
 
 #[cfg(all(test, not(loom)))]
@@ -464,6 +504,7 @@ mod tests {
                     attempted: real.attempted,
                     dropped_by: real.dropped_by,
                     overwritten: real.overwritten,
+                    is_impossible: false,
                 });
             }
         }

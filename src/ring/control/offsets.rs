@@ -45,3 +45,25 @@ pub(in crate::ring) const WORDS: [usize; 12] = [
     RESERVE_READ_POSITION,
     OLDEST,
 ];
+
+/// The offsets of words that tests change, and how they do.
+#[cfg(all(test, not(any(diolog_portable, loom))))]
+#[allow(clippy::host_endian_bytes, reason = "the words are as a process of this machine has stored them")]
+pub(crate) mod words {
+    use super::CONTROL_BYTES;
+
+    pub(crate) const WRITE_POSITION: usize = super::WRITE_POSITION;
+    pub(crate) const READ_POSITION: usize = super::READ_POSITION;
+    pub(crate) const NEXT_SEQUENCE: usize = super::NEXT_SEQUENCE;
+    pub(crate) const ATTEMPTED: usize = super::ATTEMPTED;
+    pub(crate) const DROPPED_FULL: usize = super::DROPPED_FULL;
+    pub(crate) const OVERWRITTEN: usize = super::OVERWRITTEN;
+
+    pub(crate) fn get(control: &[u8; CONTROL_BYTES], at: usize) -> u64 {
+        u64::from_ne_bytes(*control[at..].first_chunk().expect("a word"))
+    }
+
+    pub(crate) fn set(control: &mut [u8; CONTROL_BYTES], at: usize, word: u64) {
+        control[at..][..8].copy_from_slice(&word.to_ne_bytes());
+    }
+}
