@@ -186,6 +186,34 @@ fn a_run_whose_segments_were_removed_meanwhile_gets_no_losses_that_it_did_not_ha
 }
 
 #[test]
+fn writes_of_a_dead_run_are_waited_for_however_many_segments_came_since_and_no_others() {
+    let parts = Parts::new(false);
+    let dead = parts.dead();
+    let away = dead.rings.with_extension("away");
+    fs::rename(&dead.rings, &away).expect("renamed");
+    let later = logger(&dead.log);
+    let producer = later.producer_named("later").expect("a producer");
+    while later.stats().segments < 18 {
+        producer.log(Level::Info, "of the later run");
+        later.rotate().expect("open");
+        later.flush().expect("durable");
+    }
+    drop(producer);
+    later.close().expect("closed");
+    fs::rename(&away, &dead.rings).expect("renamed");
+    let open = |number| fs::File::open(dead.log.join(segment_file_name(number))).expect("there");
+    let other = open(18);
+    assert!(crate::sys::try_lock(&other).expect("locked"));
+    let own = open(1);
+    assert!(crate::sys::try_lock(&own).expect("locked"));
+    let recovery = recover_one(&dead);
+    assert_eq!(recovery.outcome, RecoveryOutcome::Left, "{recovery}");
+    assert!(recovery.to_string().contains("00000001.dlog is still open"), "{recovery}");
+    drop(own);
+    assert_eq!(recovered(&dead).records, 15);
+}
+
+#[test]
 fn a_run_of_which_a_later_segment_is_left_gets_no_losses_that_it_did_not_have() {
     let parent = directory();
     let path = parent.path().join("log");

@@ -28,7 +28,8 @@ use crate::crash::layout::{FOR_LOG, FOR_RECORDER};
 use crate::crash::link::Link;
 use crate::error::{Error, Result};
 use crate::format::{
-    BLOCK_BYTES_MAX, GRID_BYTES, Process, SegmentHeader, StoredRunId, WallAnchor, segment_file_name, segment_number,
+    BLOCK_BYTES_MAX, Block0, GRID_BYTES, Process, SegmentHeader, StoredRunId, WallAnchor, segment_file_name,
+    segment_number,
 };
 use crate::reader::RunTail;
 use crate::segment::{Directory, Header, OfflineSegment, random_id};
@@ -41,9 +42,6 @@ const WRITES_PATIENCE: Duration = Duration::from_secs(5);
 const WRITES_STEP: Duration = Duration::from_millis(5);
 
 const RESTARTED: &str = "the machine has been restarted since";
-
-/// The dead process can have been writing only to this many of the newest files.
-const WRITTEN_MAX: usize = 16;
 
 /// Recovers all runs of a log that have left rings. The caller has opened the log's `directory` for writing, and writes
 /// nothing yet. `watch` is called with the number of rings of a run that were read, and of all of its rings.
@@ -201,7 +199,7 @@ fn write_missing(
     recovery: &mut Recovery,
 ) -> std::result::Result<(), Stop> {
     let opened = directory.opened();
-    wait_for_writes(&opened)?;
+    wait_for_writes(&opened, link.run)?;
     let mut tail = RunTail::open(opened.path(), link.run)?;
     let read = |source| Stop::from(Error::io("read", &file.path(), source));
     let Slots { slots, damage } = file.slots(entry, FOR_LOG).map_err(read)?;
@@ -379,14 +377,14 @@ fn segment_header(
     })
 }
 
-/// Waits until no write of the dead process is under way. Until then the kernel holds the locks on its segments. So it
-/// does for a forked child that has them open. Nothing tells such a child from a write: both have the same open file.
-fn wait_for_writes(directory: &OpenDirectory) -> std::result::Result<(), Stop> {
+/// Waits until no write of `run` is under way. Until then the kernel holds the locks on its segments. So it does for a
+/// forked child that has them open. Nothing tells such a child from a write: both have the same open file.
+fn wait_for_writes(directory: &OpenDirectory, run: StoredRunId) -> std::result::Result<(), Stop> {
     let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
     let mut numbers: Vec<_> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable_by(|a, b| b.cmp(a));
     let deadline = Instant::now() + WRITES_PATIENCE;
-    for number in numbers.into_iter().take(WRITTEN_MAX) {
+    for number in numbers {
         let name = segment_file_name(number);
         let failed = |operation| {
             let path = directory.path_of(&name);
@@ -397,6 +395,11 @@ fn wait_for_writes(directory: &OpenDirectory) -> std::result::Result<(), Stop> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(failed("open")(error).into()),
         };
+        // A file without a whole header may be its own.
+        let begins = Block0::read(|offset, bytes| sys::fill_at(&file, bytes, offset)).map_err(failed("read"))?;
+        if matches!(begins, Block0::Segment { header, .. } if header.run != run) {
+            continue;
+        }
         while !sys::try_lock(&file).map_err(failed("lock"))? {
             if Instant::now() >= deadline {
                 let what = "is still open: a write of the dead process is under way, or a child of it still runs";
