@@ -1,4 +1,4 @@
-//! A process with shared rings that ends at any moment, by whatever signal: the next open of its log has each accepted
+//! A process with shared rings that ends at any moment, by a signal or by itself: the next open of its log has each accepted
 //! record once, in order, and the log verifies.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
@@ -90,6 +90,8 @@ fn log_until_dead(way: &str) {
                         match way {
                             "abort" => std::process::abort(),
                             "exec" => drop(Command::new("false").exec()),
+                            "_exit" => support::os::exit_at_once(7),
+                            "quick_exit" => support::os::quick_exit(7),
                             // The standard library's own handler lets the first one pass.
                             "segv" => loop {
                                 let _ = kill_process(getpid(), Signal::SEGV);
@@ -108,7 +110,7 @@ fn what_was_accepted_is_there_once_whatever_ends_the_process() {
     if let Some(way) = support::role() {
         return log_until_dead(&way);
     }
-    for way in ["kill", "segv", "abort", "exec"] {
+    for way in ["kill", "segv", "abort", "exec", "_exit", "quick_exit"] {
         let directory = support::directory();
         let rings = Rings::of_child(directory.path());
         let path = directory.path().join("log");
