@@ -53,7 +53,7 @@ pub enum Error {
         holder: String,
     },
     /// The operating system refused something.
-    #[error("cannot {operation} {}{}: {source}{}", path.display(), At(*offset), remedy(source))]
+    #[error("cannot {operation} {}{}: {source}{}", path.display(), At(*offset), remedy(operation, source))]
     Io {
         /// The operation, as a verb: "write".
         operation: &'static str,
@@ -217,14 +217,18 @@ fn incomplete(unconfirmed: u64, dropped: u64) -> String {
     format!("{} {were} accepted but not confirmed durable at close{dropped}", counted(unconfirmed, "record"))
 }
 
-/// The remedy for an error of this kind, if one is known.
-fn remedy(source: &io::Error) -> Cow<'static, str> {
+/// The remedy for an error of this kind, if one is known. Only who reads a log does "open" its files or its directory.
+fn remedy(operation: &str, source: &io::Error) -> Cow<'static, str> {
     if let Some(limit) = refused_open_files(source) {
         let remedy =
             format!(": this process may have {limit} files open (ulimit -n), raise that or keep fewer logs open");
         return remedy.into();
     }
     let known = match source.kind() {
+        io::ErrorKind::NotFound if operation == "open" => ": name the directory of a log",
+        io::ErrorKind::PermissionDenied if matches!(operation, "open" | "list") => {
+            ": read it as the user who writes the log, or let the writer set file_mode = 0o640 and group"
+        }
         io::ErrorKind::PermissionDenied => ": give this user the right to it, or choose another place",
         io::ErrorKind::ReadOnlyFilesystem => ": the file system is mounted read-only, choose another place",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": make room, or choose another place",
@@ -269,5 +273,20 @@ mod tests {
         assert_eq!((error.kind(), &*error.to_string()), (io::ErrorKind::NotFound, "cannot create a: entity not found"));
         let error = io::Error::from(Error::Closed);
         assert!(error.get_ref().is_some_and(|inner| matches!(inner.downcast_ref(), Some(Error::Closed))), "{error:?}");
+    }
+
+    #[test]
+    fn who_reads_a_log_is_told_other_remedies_than_who_writes_it() {
+        let said = |operation, kind: io::ErrorKind| Error::io(operation, Path::new("a"), kind.into()).to_string();
+        assert_eq!(
+            said("open", io::ErrorKind::NotFound),
+            "cannot open a: entity not found: name the directory of a log"
+        );
+        for operation in ["open", "list"] {
+            let remedy = "read it as the user who writes the log, or let the writer set file_mode = 0o640 and group";
+            let expected = format!("cannot {operation} a: permission denied: {remedy}");
+            assert_eq!(said(operation, io::ErrorKind::PermissionDenied), expected);
+        }
+        assert!(said("create", io::ErrorKind::PermissionDenied).ends_with("or choose another place"));
     }
 }

@@ -165,5 +165,10 @@ fn a_watch_goes_on_with_the_next_segment_the_next_run_and_another_log() {
 fn what_is_no_log_is_an_error_that_says_what_is_there() {
     let directory = support::directory();
     let error = FiguresReader::open(directory.path()).expect_err("no log");
-    assert!(error.to_string().contains("is empty"), "{error}");
+    assert!(error.to_string().contains("is an empty directory"), "{error}");
+    let other = directory.path().join("other");
+    std::fs::write(&other, "some text").expect("written");
+    let error = FiguresReader::open(&other).expect_err("no log");
+    assert!(matches!(error, diolog::Error::NotALog { .. }), "{error:?}");
+    assert!(error.to_string().ends_with("is not a diolog segment: it starts with \"some text\""), "{error}");
 }

@@ -323,7 +323,7 @@ fn an_error_of_the_disk_names_the_place_and_the_next_call_tries_again() {
 #[test]
 fn a_file_that_is_not_there_is_an_error_with_its_path() {
     let error = Reader::open("no/such/file.log").expect_err("no file");
-    assert!(error.to_string().starts_with("cannot open no/such/file.log: "), "{error}");
+    assert!(error.to_string().starts_with("cannot open the file no/such/file.log: "), "{error}");
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl TextFileListener {
     pub fn open(path: impl Into<PathBuf>) -> Result<TextFileListener> {
         let path = path.into();
         let opened = open(&path).and_then(|file| Open::new(file, FILE_BYTES_MAX));
-        let open = opened.map_err(|error| Error::io("open", &path, error))?;
+        let open = opened.map_err(|error| Error::io("write", &path, error))?;
         let (file_bytes_max, files_max) = (FILE_BYTES_MAX, FILES_MAX);
         Ok(TextFileListener { path, file_bytes_max, files_max, lost: AtomicU64::new(0), open: Mutex::new(open) })
     }

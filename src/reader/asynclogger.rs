@@ -216,7 +216,7 @@ impl Reader {
     /// [`Error::Io`] if it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Reader> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
+        let file = File::open(path).map_err(|source| Error::io("open the file", path, source))?;
         Reader::new(file, path)
     }
 }

@@ -164,6 +164,9 @@ impl FiguresReader {
         let block = Loaded::default();
         let mut reader = FiguresReader { path, files, position: None, newest: None, previous: None, block };
         let segments = reader.new_segments()?;
+        if segments.is_empty() {
+            reader.refuse_other_files()?;
+        }
         // The newest two rows are in the last segment, or the last one has just begun.
         let last_run = segments.last().map(|(run, _)| *run);
         let mut last: Vec<_> = segments.into_iter().rev().take_while(|(run, _)| Some(*run) == last_run).collect();
@@ -233,6 +236,17 @@ impl FiguresReader {
         let log = log_of(&segments).filter(|_| self.files.is_directory);
         let runs = sort(segments, log).runs;
         Ok(runs.iter().flat_map(|run| run.segments().iter().map(|segment| (run.id, segment.clone()))).collect())
+    }
+
+    /// The error that names a file which is no segment and will never be one, if there is one: files that are being
+    /// prepared are waited for.
+    fn refuse_other_files(&self) -> Result<()> {
+        for (_, path, inspected) in self.files.inspect_all(self.files.in_use() == InUse::Yes)? {
+            if let Inspected::Newer(what) | Inspected::Unreadable(what) | Inspected::Forbidden(what) = inspected {
+                return Err(super::files::not_a_log(&path, what));
+            }
+        }
+        Ok(())
     }
 
     /// The beginning of a segment; `None` if retention has removed it meanwhile.

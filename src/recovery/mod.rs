@@ -100,7 +100,7 @@ pub fn forget(path: impl AsRef<Path>, rings: Option<&Path>) -> Result<Vec<Recove
 /// # Errors
 /// [`Error::InUse`] while a logger has the log open, also if it names none.
 fn open_if_due(path: &Path) -> Result<Option<Directory>> {
-    let opened = OpenDirectory::open(path).map_err(|source| Error::io("open the directory", path, source))?;
+    let opened = OpenDirectory::open(path).map_err(|source| Error::io("open", path, source))?;
     if Link::list(&opened)?.is_empty() {
         return LogLock::check_free(path).map(|()| None);
     }

@@ -155,7 +155,7 @@ impl Filling {
         }
         let Filling { directory, file, bytes, direct, shortfall, .. } = self;
         drop(file);
-        let failed = |source| Error::io("open", &directory.path_of(SPARE_FILE), source);
+        let failed = |source| Error::io("open the prepared file", &directory.path_of(SPARE_FILE), source);
         let named = directory.open_to_write(SPARE_FILE, direct).map_err(failed).and_then(|file| {
             // The kernel holds this lock until the last write to the file has ended, even if this process dies first.
             // The next run cuts the file only after that.

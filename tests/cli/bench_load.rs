@@ -183,6 +183,9 @@ fn what_cannot_be_run_is_an_error_that_names_the_value_and_a_remedy() {
         }
         assert_eq!(directory.read_dir().expect("the directory").count(), 0);
     }
-    let output = run(["bench", "load", nowhere_name], b"");
-    assert_eq!((status(&output), stderr(&output).contains("nowhere")), (3, true), "{}", stderr(&output));
+    for bench in ["load", "disk"] {
+        let output = run(["bench", bench, nowhere_name], b"");
+        let said = format!("diolog: {nowhere_name} does not exist: create it first, on the disk to measure\n");
+        assert_eq!((status(&output), stderr(&output)), (3, said));
+    }
 }

@@ -202,8 +202,9 @@ fn a_directory_that_is_no_log_is_named() {
     let log = place.log();
     let log = log.to_str().expect("text");
     for (arguments, said) in [
-        (&["recover", log][..], "is empty"),
-        (&["recover", "--forget", log], "is empty"),
+        (&["recover", log][..], "is an empty directory"),
+        (&["recover", "/no/such/log"], ": name the directory of a log"),
+        (&["recover", "--forget", log], "is an empty directory"),
         (&["recover", "--format", "json", "/dev"], "holds no .dlog file"),
     ] {
         let output = run(arguments, b"");

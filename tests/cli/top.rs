@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::process::{Place, run, status, stderr, stdout};
+use crate::process::{Place, diolog, run, status, stderr, stdout};
 
 /// The figures that `top --once --json` prints.
 fn figures(log: &str) -> Value {
@@ -161,10 +161,18 @@ fn a_closed_log_has_its_final_figures_however_short_it_was() {
 fn what_is_no_log_is_an_error() {
     let place = Place::new();
     std::fs::create_dir(place.log()).expect("a directory");
-    for (path, message) in [(place.log(), "is empty"), (place.join("missing"), "No such file")] {
-        let output = run(["top".as_ref(), "--once".as_ref(), path.as_os_str()], b"");
-        assert_eq!((status(&output), stdout(&output).as_str()), (3, ""));
-        assert!(stderr(&output).contains(message), "{}", stderr(&output));
+    let other = place.join("passwd");
+    std::fs::write(&other, "root:x:0:0").expect("written");
+    for (path, message) in [
+        (place.log(), " is an empty directory: nothing was logged there yet"),
+        (place.join("missing"), "No such file or directory (os error 2): name the directory of a log"),
+        (other, " is not a diolog segment: it starts with \"root:x:0:0\""),
+    ] {
+        for format in [&[][..], &["--json"]] {
+            let output = diolog(["top", "--once"]).args(format).arg(&path).output().expect("a child");
+            assert_eq!((status(&output), stdout(&output).as_str()), (3, ""));
+            assert!(stderr(&output).ends_with(&format!("{message}\n")), "{}", stderr(&output));
+        }
     }
     let output = run(["top"], b"");
     assert_eq!(status(&output), 64);

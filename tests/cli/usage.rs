@@ -1,6 +1,6 @@
 //! Arguments, help, and the exit statuses that scripts rely on.
 
-use crate::process::{diolog, run, status, stderr, stdout};
+use crate::process::{Place, diolog, run, status, stderr, stdout};
 
 #[test]
 fn invalid_arguments_exit_with_64_and_name_the_valid_ones() {
@@ -31,6 +31,28 @@ fn a_number_of_records_that_is_none_is_named_with_what_is_wanted() {
             let said = format!("invalid value '{number}' for '--last <NUMBER>': use a number of records, such as 100");
             assert!(stderr(&output).contains(&said), "{}", stderr(&output));
         }
+    }
+}
+
+#[test]
+fn a_path_that_is_no_log_is_named_with_a_remedy() {
+    let place = Place::with_log(b"one\n");
+    let (nowhere, empty) = (place.join("nowhere"), place.join("empty"));
+    std::fs::create_dir(&empty).expect("made");
+    let [nowhere, empty] = [&nowhere, &empty].map(|path| path.to_str().expect("UTF-8"));
+    for command in ["cat", "tail", "info", "verify"] {
+        let said = |path| {
+            let output = run([command, path], b"");
+            (status(&output), stderr(&output))
+        };
+        let (status, message) = said(nowhere);
+        assert_eq!(status, 3, "{message}");
+        assert!(message.contains(nowhere) && message.ends_with(": name the directory of a log\n"), "{message}");
+        let expected = format!("diolog: {empty} is an empty directory: nothing was logged there yet\n");
+        assert_eq!(said(empty), (3, expected), "{command}");
+        let (status, message) = said("-");
+        assert_eq!(status, 64, "{message}");
+        assert!(message.contains("a log is read from its directory, not from standard input"), "{message}");
     }
 }
 

@@ -53,7 +53,7 @@ impl LogFiles {
             return Err(not_a_log(path, "is neither a directory nor a file".into()));
         }
         if metadata.is_file() && metadata.len() == 0 {
-            return Err(not_a_log(path, "is empty".into()));
+            return Err(not_a_log(path, "is an empty file, and no segment of a log".into()));
         }
         let opened = sys::file::open_to_read(path, true).ok();
         let naming = match metadata.is_dir() {
@@ -115,7 +115,11 @@ impl LogFiles {
             }
         }
         if files.is_empty() {
-            return Err(not_a_log(&self.root, if entries == 0 { "is empty".into() } else { no_segment(&self.root) }));
+            let what = match entries {
+                0 => "is an empty directory: nothing was logged there yet".into(),
+                _ => no_segment(&self.root),
+            };
+            return Err(not_a_log(&self.root, what));
         }
         files.sort();
         if self.naming == Naming::Times {

@@ -22,13 +22,14 @@ fn file(directory: &tempfile::TempDir, bytes: &[u8]) -> std::path::PathBuf {
 
 #[test]
 fn a_path_that_does_not_exist_is_an_error_of_the_system() {
-    assert!(refused("no/such/log").starts_with("cannot open no/such/log: "), "{}", refused("no/such/log"));
+    let said = refused("no/such/log");
+    assert!(said.starts_with("cannot open no/such/log: ") && said.ends_with(": name the directory of a log"), "{said}");
 }
 
 #[test]
 fn an_empty_directory_and_foreign_files_are_named() {
     let directory = directory();
-    assert_eq!(refused(directory.path()), "is empty");
+    assert_eq!(refused(directory.path()), "is an empty directory: nothing was logged there yet");
     std::fs::write(directory.path().join("lock"), "").expect("write");
     assert_eq!(refused(directory.path()), "holds no .dlog file");
     let event = directory.path().join("payment");
@@ -37,7 +38,7 @@ fn an_empty_directory_and_foreign_files_are_named() {
     let logs = refused(directory.path());
     assert_eq!(logs, format!("holds no .dlog file, but logs in directories of their own, such as {}", event.display()));
     let path = file(&directory, b"");
-    assert_eq!(refused(&path), "is empty");
+    assert_eq!(refused(&path), "is an empty file, and no segment of a log");
     let path = file(&directory, b"Nov 20 10:00 kernel: \"oops\"\n");
     assert_eq!(refused(&path), r#"is not a diolog segment: it starts with "Nov 20 10:00 ker""#);
     let inside = refused(directory.path());

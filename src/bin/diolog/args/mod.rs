@@ -24,7 +24,7 @@ pub(crate) use select::Select;
 pub(crate) use settings::WrittenLog;
 use settings::option_of;
 pub(crate) use values::ReportFormat;
-use values::{device, number, number_of_records, record_level, size};
+use values::{device, log_path, number, number_of_records, record_level, size};
 
 /// Writes, reads and verifies diolog logs: every record is on disk, or counted as lost.
 #[derive(Debug, Parser)]
@@ -169,7 +169,7 @@ pub(crate) struct Tail {
 #[derive(Debug, Args)]
 pub(crate) struct Records {
     /// The directories of logs, or single segment files
-    #[arg(value_name = "DIR|FILE", required = true)]
+    #[arg(value_name = "DIR|FILE", required = true, value_parser = log_path())]
     pub(crate) paths: Vec<PathBuf>,
     /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and
     /// a line feed
@@ -213,7 +213,7 @@ pub(crate) enum Color {
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// The directories of logs, or single segment files; each has a report of its own
-    #[arg(value_name = "DIR|FILE", required = true)]
+    #[arg(value_name = "DIR|FILE", required = true, value_parser = log_path())]
     pub(crate) paths: Vec<PathBuf>,
     /// Format of the report; json is one object for each log, on a line of its own
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
@@ -235,7 +235,7 @@ pub(crate) struct Verify {
 #[derive(Debug, Args)]
 pub(crate) struct Recover {
     /// The log's directory
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_parser = log_path())]
     pub(crate) directory: PathBuf,
     /// The directory with the ring files [default: where the process had them]
     #[arg(long, value_name = "DIR")]
@@ -251,7 +251,7 @@ pub(crate) struct Recover {
 #[derive(Debug, Args)]
 pub(crate) struct Info {
     /// The directories of logs, or single segment files; each has a report of its own
-    #[arg(value_name = "DIR|FILE", required = true)]
+    #[arg(value_name = "DIR|FILE", required = true, value_parser = log_path())]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) report: Report,
@@ -260,7 +260,7 @@ pub(crate) struct Info {
 #[derive(Debug, Args)]
 pub(crate) struct Snapshots {
     /// The log's directory, the folder of its snapshots, or one of them
-    #[arg(value_name = "DIR|FILE")]
+    #[arg(value_name = "DIR|FILE", value_parser = log_path())]
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) report: Report,
@@ -283,7 +283,7 @@ pub(crate) struct Report {
 #[derive(Debug, Args)]
 pub(crate) struct Top {
     /// The directories of logs
-    #[arg(value_name = "DIR", required = true)]
+    #[arg(value_name = "DIR", required = true, value_parser = log_path())]
     pub(crate) paths: Vec<PathBuf>,
     /// Print the newest figures of each log once, and end
     #[arg(long)]

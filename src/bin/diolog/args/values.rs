@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use diolog::{DevicePreference, Level};
 
 /// How a report is printed.
@@ -14,6 +15,14 @@ use diolog::{DevicePreference, Level};
 pub(crate) enum ReportFormat {
     Text,
     Json,
+}
+
+/// Parses the path of a log that is read: not "-", which is standard input to other programs.
+pub(super) fn log_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        let is_stdin = path == Path::new("-");
+        if is_stdin { Err("a log is read from its directory, not from standard input") } else { Ok(path) }
+    })
 }
 
 /// Parses "262144", "256 KiB", "2MiB".

@@ -208,7 +208,11 @@ impl Log {
             Err(error) if by_path && is_absent(&error) => {
                 // Once: while a log is made, there is a new reason at every look.
                 if !std::mem::replace(&mut self.is_awaited, true) {
-                    say(format_args!("{error}; waiting for a log there"));
+                    let why = match &error {
+                        diolog::Error::Io { .. } => format!("{} does not exist", shown(&self.path)),
+                        error => error.to_string(),
+                    };
+                    say(format_args!("{why}; waiting for a log there"));
                 }
                 self.last = None;
                 self.at_end = true;

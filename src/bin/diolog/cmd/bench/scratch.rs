@@ -1,6 +1,7 @@
 //! A directory for a measurement, removed at its end, also if a signal is that end.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::thread;
 
@@ -21,8 +22,7 @@ pub(super) fn in_scratch<R>(
         Ok(error) => refused(*error),
         Err(error) => Failure { message: error.to_string(), status: Status::Unusable },
     };
-    let scratch = Scratch::new(directory)
-        .map_err(|error| failed(format!("cannot make a directory in {}: {error}", escape::path(directory)).into()))?;
+    let scratch = new(directory)?;
     let files = scratch.path("");
     let clean_up = move |signal: Signal| {
         let _ = fs::remove_dir_all(files);
@@ -32,4 +32,16 @@ pub(super) fn in_scratch<R>(
     let start = |signal| drop(thread::Builder::new().spawn(move || clean_up(signal)));
     signals::listen(start, || None)?;
     measure(&scratch).map_err(failed)
+}
+
+/// A new directory within `directory`, which must exist: a mistyped path would measure another disk.
+pub(super) fn new(directory: &Path) -> Result<Scratch, Failure> {
+    Scratch::new(directory).map_err(|error| {
+        let path = escape::path(directory);
+        let message = match error.kind() {
+            io::ErrorKind::NotFound => format!("{path} does not exist: create it first, on the disk to measure"),
+            _ => format!("cannot create a directory in {path}: {error}"),
+        };
+        Failure { message, status: Status::Unusable }
+    })
 }

@@ -12,17 +12,16 @@ mod target;
 mod threads;
 mod usage;
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use diolog::Overflow;
-use diolog::unstable::measure::place::Scratch;
 use diolog::unstable::measure::random::noise;
 
+use super::scratch;
 use crate::args::{Load, Rate, ReportFormat};
 use crate::exit::{Failure, Status};
 use crate::input::signals::{self, Asked};
@@ -146,8 +145,8 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn new(arguments: &'a Load) -> Result<Bench<'a>, Failure> {
         let directory = &arguments.directory;
-        // A mistyped path would measure another disk.
-        fs::metadata(directory).map_err(|error| failed(named(directory, &error)))?;
+        // A directory that cannot be used is named before anything is made.
+        drop(scratch::new(directory)?);
         logs::check_space(arguments)?;
         let left = format!("stopped at once; files may be left in {}", escape::path(directory));
         let asked = signals::listen(|_| (), move || Some(left))?;
@@ -181,8 +180,7 @@ impl<'a> Bench<'a> {
     }
 
     fn run(&self, run: &Run, seconds: &mut Seconds) -> Result<Summary, Failure> {
-        let scratch = Scratch::new(&self.arguments.directory)
-            .map_err(|error| failed(named(&self.arguments.directory, &error)))?;
+        let scratch = scratch::new(&self.arguments.directory)?;
         let logs = Logs::open(self.arguments, run.overflow, &scratch.path(""))?;
         let done = self.load(run, &logs, seconds)?;
         let summary = self.finish(run, logs, done)?;
@@ -327,10 +325,6 @@ fn bar(elapsed: Duration, time: Duration, all: &Tally) -> String {
         units::grouped(all.lost),
         units::duration(Duration::from_nanos(all.append.value_at_quantile(0.99))),
     )
-}
-
-fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", escape::path(path)))
 }
 
 fn failed(error: io::Error) -> Failure {
