@@ -98,7 +98,7 @@ else
     row 'append from its due time, p99' "$(ms "$(figure .append_ns.p99)")" '-' '-'
     row 'CPU, of a core' "$(figure '.cpu_percent | round | tostring + " %"')" '64 %' '-'
     row 'memory' "$(figure '.memory_peak_bytes / 1e7 | round / 100 | tostring + " GB"')" '5.5 GB' '-'
-    figure '"\naccepted \(.accepted) = in the files \(.in_files) + retired by retention \(.retired): " +
+    figure '"\naccepted \(.accepted) = in the files \(.in_files) + removed by retention \(.retired): " +
         (if .adds_up then "it adds up" else "it does NOT add up" end) + "; verify: \(.verdict)"'
 fi
 printf 'figures of each second: %s\n' "$report"

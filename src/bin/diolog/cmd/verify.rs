@@ -193,7 +193,8 @@ fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
     let broken = run.producers.iter().filter(|producer| !producer.holds).count();
     let open = run.producers.iter().filter(|producer| !producer.ended).count();
     let (equation, is_whole) = equation(&left, &right, open > 0);
-    let no_final_counts = format!("{} left no final count", counted(open as u64, "producer"));
+    let no_final_counts =
+        format!("no final count from {}, so later records may be missing", counted(open as u64, "producer"));
     let verdict = match (broken, open) {
         (0, 0) if is_whole => "holds for each producer".to_owned(),
         (0, 0) => "does not add up".to_owned(),
@@ -201,21 +202,20 @@ fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
         (0, _) if run.in_use && is_whole => "holds for each producer so far".to_owned(),
         (0, _) if run.in_use => "the counts are not final".to_owned(),
         (0, _) if run.goes_on && is_whole => "holds for each producer up to here".to_owned(),
-        (0, _) if is_whole => format!("not contradicted; {no_final_counts}"),
         (0, _) => no_final_counts,
         _ => format!("does not hold for {}", counted(broken as u64, "producer")),
     };
     let _ = writeln!(out, "  {equation}: {verdict}");
 }
 
-/// An equation that is true, and whether it needs no term for what is left over. Each term has its sign before its
-/// name; one that is subtracted is left out if it is zero. `is_open`: there may have been more attempts than the files
+/// An equation that is true, and whether it needs no term for what is left over. Each term but a side's first has its sign
+/// before its name, and is left out if it is zero. `is_open`: there may have been more attempts than the files
 /// tell, such as those that were dropped after a producer's last record.
 fn equation(left: &[(&str, i128)], right: &[(&str, i128)], is_open: bool) -> (String, bool) {
     let sign = |name: &str| if name.starts_with(" -") { -1 } else { 1 };
     let sum = |side: &[(&str, i128)]| side.iter().map(|(name, number)| sign(name) * number).sum::<i128>();
     let side = |side: &[(&str, i128)]| {
-        let shown = side.iter().filter(|(name, number)| sign(name) > 0 || *number > 0);
+        let shown = side.iter().enumerate().filter(|(at, (_, number))| *at == 0 || *number > 0).map(|(_, term)| term);
         shown.map(|(name, number)| format!("{name} {}", units::grouped(*number))).collect::<String>()
     };
     let rest = sum(left) - sum(right);
@@ -311,6 +311,8 @@ mod tests {
     #[test]
     fn an_equation_is_true_whatever_the_numbers_are() {
         assert_eq!(shown(1_000, 1_000, 0), ("attempted 1,000 = in the files 1,000".into(), true));
+        let without_losses = equation(&[("attempted", 0)], &[("in the files", 0), (" + dropped", 0)], false);
+        assert_eq!(without_losses, ("attempted 0 = in the files 0".into(), true));
         assert_eq!(shown(9, 10, 1), ("attempted 9 = in the files 10 - lost before 1".into(), true));
         assert_eq!(
             shown(9_000, 10, 1),

@@ -155,7 +155,7 @@ impl Summary {
         let Proof { verdict, in_files, retired, dropped, overwritten, missing } = self.proof;
         write!(
             out,
-            "  verify: {verdict}; accepted {} = in the files {} + retired by retention {}",
+            "  verify: {verdict}; accepted {} = in the files {} + removed by retention {}",
             units::grouped(self.tally.accepted),
             units::grouped(in_files),
             units::grouped(retired),
