@@ -57,7 +57,9 @@ mod in_use {
         assert_eq!(status(&once), 0, "{}", stderr(&once));
         let text = stdout(&once);
         assert!(text.contains(&format!("{log}: written by process {pid}, figures ")), "{text}");
-        for part in ["  records  ", " written, none lost", "  disk     ", "  writes   ", "  rings    ", "stdin"] {
+        for part in
+            ["  records  ", " written in this run, none lost", "  disk     ", "  writes   ", "  rings    ", "stdin"]
+        {
             assert!(text.contains(part), "{part:?} in {text}");
         }
 
@@ -155,6 +157,26 @@ fn a_closed_log_has_its_final_figures_however_short_it_was() {
     assert_eq!(status(&output), 0);
     assert!(stdout(&output).starts_with(&format!("{}: {in_use}, figures ", log.display())), "{}", stdout(&output));
     assert_eq!(figures(log.to_str().expect("UTF-8"))["figures"]["written"], 1);
+}
+
+#[test]
+fn counts_are_of_the_last_run_and_waits_are_no_trouble() {
+    let place = Place::with_log(b"one\ntwo\n");
+    let log = place.log();
+    let config = diolog::Config::new(&log).ring_bytes(4096).reserve_bytes(0).overflow(diolog::Overflow::Block);
+    let logger = diolog::Logger::open(config).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    while logger.stats().waits == 0 {
+        assert_eq!(producer.log(diolog::Level::Info, [b'x'; 512]), diolog::Outcome::Written);
+    }
+    let written = logger.stats().accepted();
+    drop(producer);
+    logger.close().expect("a clean end");
+    let text = stdout(&run(["top".as_ref(), "--once".as_ref(), log.as_os_str()], b""));
+    let rings = text.lines().find(|line| line.starts_with("  rings ")).expect("a line");
+    assert!(rings.contains(" for room") && !text.contains("  trouble "), "{text}");
+    let written = diolog::unstable::grouped(written);
+    assert!(text.contains(&format!("  records  {written} written in this run, none lost\n")), "{text}");
 }
 
 #[test]

@@ -89,7 +89,10 @@ pub(crate) fn lines(seen: &Seen<'_>, producers: usize, out: &mut Vec<u8>) {
         lost => format!("{}{} lost{}", seen.now(&seen.rate(Figures::lost)), units::grouped(lost), causes(figures)),
     };
     let written = units::grouped(figures.written);
-    line("records", format!("{}{written} written, {lost}", seen.now(&seen.rate(|figures| figures.written))));
+    line(
+        "records",
+        format!("{}{written} written in this run, {lost}", seen.now(&seen.rate(|figures| figures.written))),
+    );
     let (durable, padding) = (figures.durable_bytes, figures.padding_bytes);
     let padding = padding as f64 * 100.0 / durable.max(1) as f64;
     let durable_rate = seen.now(&seen.bytes_rate(|figures| figures.durable_bytes));
@@ -102,7 +105,6 @@ pub(crate) fn lines(seen: &Seen<'_>, producers: usize, out: &mut Vec<u8>) {
         (figures.preparation_errors, "segment not prepared"),
         (figures.segments_late, "segment late"),
         (figures.refused, "call refused"),
-        (figures.waits, "wait for room"),
     ];
     let errors: Vec<_> =
         errors.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)).collect();
@@ -110,7 +112,13 @@ pub(crate) fn lines(seen: &Seen<'_>, producers: usize, out: &mut Vec<u8>) {
         line("trouble", errors.join(", "));
     }
     let (used, most) = (units::bytes(figures.rings_bytes), units::bytes(figures.rings_bytes_max));
-    line("rings", format!("{used} of {most}, {}", units::counted(figures.producers.into(), "producer")));
+    let producers_now = units::counted(figures.producers.into(), "producer");
+    // Under the policy that waits they are no trouble.
+    let waits = match figures.waits {
+        0 => String::new(),
+        waits => format!(", {}", counted(waits, "wait for room")),
+    };
+    line("rings", format!("{used} of {most}, {producers_now}{waits}"));
     table(figures, producers, out);
 }
 
@@ -201,7 +209,7 @@ fn causes(figures: &Figures) -> String {
 fn latency(latency: &Latency, rate: &str) -> String {
     let time = |ns| units::duration(Duration::from_nanos(ns));
     match latency.count {
-        0 => "none since the row before".to_owned(),
+        0 => "none since the last figures".to_owned(),
         _ => format!("{rate}p50 {}, p99 {}, max {}", time(latency.p50_ns), time(latency.p99_ns), time(latency.max_ns)),
     }
 }
