@@ -74,6 +74,52 @@ fn each_command_has_the_exit_statuses_that_it_gives() {
 }
 
 #[test]
+fn the_help_has_each_status_once_in_the_order_of_numbers() {
+    let help = stdout(&run(["--help"], b""));
+    let (_, statuses) = help.split_once("Exit status").expect("statuses");
+    let (rows, order) = statuses.split_once("\n\n").expect("the order");
+    let numbers: Vec<_> = rows.lines().filter_map(|row| row.split_whitespace().next()?.parse::<u8>().ok()).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 64, 128], "{help}");
+    assert!(order.split_whitespace().collect::<Vec<_>>().join(" ").contains("2 (lost), 3 (cannot be read)."), "{help}");
+}
+
+#[test]
+fn json_is_a_short_form_and_top_takes_the_long_one() {
+    let place = Place::with_log(b"one\n");
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    for command in [&["cat"][..], &["tail"], &["info"], &["verify"], &["top", "--once"]] {
+        for format in [&["--json"][..], &["--format", "json"]] {
+            let output = run([command, format, &[log]].concat(), b"");
+            assert_eq!(status(&output), 0, "{command:?}: {}", stderr(&output));
+            serde_json::from_str::<serde_json::Value>(&stdout(&output)).expect("one object");
+        }
+    }
+}
+
+#[test]
+fn options_of_other_programs_and_commands_are_answered_with_the_right_one() {
+    for (arguments, tip) in [
+        (&["cat", "-f", "log"][..], "use 'diolog tail -f'"),
+        (&["cat", "log", "--follow"], "use 'diolog tail -f'"),
+        (&["tail", "-r", "log"], "use 'diolog cat -r', with -n for the last records"),
+        (&["write", "--tee", "log"], "use 'diolog run --tee DIR -- COMMAND'"),
+        (&["write", "--file-mode=0640", "log"], "set file_mode in the file of --config"),
+        (&["bench", "load", "--duration", "5 s"], "use '--time'"),
+        (&["cat", "--frmat", "json", "log"], "a similar argument exists: '--format'"),
+    ] {
+        let output = run(arguments, b"");
+        let said = stderr(&output);
+        assert_eq!(status(&output), 64, "{said}");
+        assert_eq!(said.matches("tip: ").count(), 1, "{said}");
+        assert!(said.contains(&format!("  tip: {tip}\n")), "{said}");
+    }
+    let said = stderr(&run(["info", "-f", "log"], b""));
+    assert!(said.contains("unexpected argument '-f'") && !said.contains("tip:"), "{said}");
+    assert_eq!(stdout(&run(["version"], b"")), stdout(&run(["--version"], b"")));
+}
+
+#[test]
 fn the_heading_of_the_options_that_select_records_is_above_those_alone() {
     for command in ["cat", "tail"] {
         let help = stdout(&run([command, "--help"], b""));

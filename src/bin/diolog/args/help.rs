@@ -9,16 +9,18 @@ pub(super) const DIOLOG: &str = "Examples:
 
 Exit status (`diolog COMMAND --help` has that of one command):
   0        clean, or in use with nothing lost so far
-  4        intact, and records were dropped by the overflow policy or found no
-           ring (0 with --allow-drops)
   1        unconfirmed: a run ended without close, unacknowledged blocks are
            missing, a segment's header is damaged, or a part could not be read
-  3        a part can be read only by a newer diolog
   2        records are lost
-  3        cannot be read or written, or is in use by another process
+  3        cannot be read or written, a part can be read only by a newer diolog,
+           or the log is in use by another process
+  4        intact, and records were dropped by the overflow policy or found no
+           ring (0 with --allow-drops)
   64       invalid command line or settings
   128 + N  ended by signal N: 130 after Ctrl-C (tail -f: 0, 2, 3 or 4 as above)
-Of several, the one further down counts.";
+
+If several apply, the most serious one counts. From the least serious to the most: 0 (clean), 4 (dropped), \
+1 (unconfirmed), 3 (a newer diolog), 2 (lost), 3 (cannot be read).";
 
 pub(super) const WRITE: &str = "Examples:
   my-service 2>&1 | diolog write /var/log/my-service
@@ -76,12 +78,12 @@ Exit status: it covers only what was read. That is all of the log; with -n its e
 go; with --since or --until, with or without -n, the blocks that may hold records of these times. If a block holds no \
 record that the other filters could select, its records are not checked one by one.
   0    clean, or in use with nothing lost so far
-  4    intact, and records were dropped by the overflow policy or found no ring
-       (0 with --allow-drops)
   1    unconfirmed: a run ended without close, unacknowledged blocks are
        missing, a segment's header is damaged, or a part could not be read
   2    records are lost
   3    cannot be read, or parts of it only by a newer diolog
+  4    intact, and records were dropped by the overflow policy or found no ring
+       (0 with --allow-drops)
   64   invalid command line";
 
 pub(super) const TAIL: &str = "Examples:
@@ -95,14 +97,14 @@ Exit status: it covers only what was read. That is the end of the log, as far ba
 followed; with --since or --until the blocks that may hold records of these times. If a block holds no record that the \
 other filters could select, its records are not checked one by one.
   0        clean, or in use with nothing lost so far; with -f also after Ctrl-C
-  4        intact, and records were dropped by the overflow policy or found no
-           ring (0 with --allow-drops)
   1        unconfirmed: a run ended without close, unacknowledged blocks are
            missing, a segment's header is damaged, or a part could not be read;
            with -f only the last of these
   2        records are lost
   3        cannot be read, or parts of it only by a newer diolog;
            with -f also if it was removed
+  4        intact, and records were dropped by the overflow policy or found no
+           ring (0 with --allow-drops)
   64       invalid command line
   128 + N  with -f, if signal N came before the last records had been read:
            130 after Ctrl-C";
@@ -138,8 +140,9 @@ pub(super) const TOP: &str = "Examples:
   diolog top --json DIR | jq .figures.written
 
 A writer leaves its figures in blocks that it writes anyway, at most once a second. While nothing is logged, they do \
-not change, and their age grows. Rates and latencies are those between the last two rows of figures. The figures of a \
-closed log are final, and have no rates. Losses are shown, and do not change the exit status: `diolog verify` judges a \
+not change, and their age grows. Counts are those of the last run. Rates and latencies are those between its last two \
+figures. The figures of a closed log are final, and have no rates. Waits for room, beside the rings, are what producers do \
+under the policy that waits, as that of `diolog write`. Losses are shown, and do not change the exit status: `diolog verify` judges a \
 log.
 
 Exit status:
@@ -155,12 +158,12 @@ pub(super) const VERIFY: &str = "Examples:
 
 Exit status: of several logs, the most serious one counts.
   0    clean, or in use with nothing lost so far
-  4    intact, and records were dropped by the overflow policy or found no ring
-       (0 with --allow-drops)
   1    unconfirmed: a run ended without close, unacknowledged blocks are
        missing, a segment's header is damaged, or a part could not be read
   2    records are lost
   3    cannot be read, or parts of it only by a newer diolog
+  4    intact, and records were dropped by the overflow policy or found no ring
+       (0 with --allow-drops)
   64   invalid command line";
 
 pub(super) const RECOVER: &str = "Examples:
@@ -217,10 +220,10 @@ delayed counts in full; and of the call alone. With --rate max no message has a 
 Exit status: that of `diolog verify`, or 2 if the messages in the files, and those that retention removed, are not the \
 messages that were accepted.
   0    clean
-  4    intact, and messages were dropped (0 with --allow-drops)
   1    unconfirmed: the log has no clean end
   2    records are lost
   3    the load could not be run
+  4    intact, and messages were dropped (0 with --allow-drops)
   64   invalid command line";
 
 pub(super) const COMPLETIONS: &str = "Examples:

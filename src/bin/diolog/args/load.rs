@@ -78,7 +78,7 @@ pub(crate) struct Load {
     /// Write an SVG file with plots of these rows
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
-    /// Format of the summary
+    /// Format of the summary; --json is short for --format json
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
     /// Exit with 0 instead of 4 if messages were dropped

@@ -1,6 +1,5 @@
 //! The command line's arguments and its help.
 
-mod bare_number;
 mod field;
 mod help;
 mod load;
@@ -8,6 +7,8 @@ mod moment;
 mod pattern;
 mod select;
 mod settings;
+mod short_forms;
+mod tips;
 mod values;
 
 use std::ffi::OsString;
@@ -37,7 +38,8 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Parses the words of a command line, the program's name first.
     pub(crate) fn parsed(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
-        Arguments::try_parse_from(bare_number::replaced(words))
+        let words = short_forms::replaced(words);
+        Arguments::try_parse_from(&words).map_err(|error| tips::given(error, &words))
     }
 }
 
@@ -171,8 +173,8 @@ pub(crate) struct Records {
     /// The directories of logs, or single segment files
     #[arg(value_name = "DIR|FILE", required = true, value_parser = log_path())]
     pub(crate) paths: Vec<PathBuf>,
-    /// Format of a record: text for people; json, one object for each line; or message, the bytes that were logged and
-    /// a line feed
+    /// Format of a record: text for people; json, or --json, one object for each line; or message, the bytes that were
+    /// logged and a line feed
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = RecordFormat::Text)]
     pub(crate) format: RecordFormat,
     #[command(flatten)]
@@ -215,7 +217,7 @@ pub(crate) struct Verify {
     /// The directories of logs, or single segment files; each has a report of its own
     #[arg(value_name = "DIR|FILE", required = true, value_parser = log_path())]
     pub(crate) paths: Vec<PathBuf>,
-    /// Format of the report; json is one object for each log, on a line of its own
+    /// Format of the report; json, or --json, is one object for each log, on a line of its own
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
     /// Show a row for every producer; otherwise, if a run has more than 20, those without a loss are summed up
@@ -243,7 +245,7 @@ pub(crate) struct Recover {
     /// Give up rings that cannot be recovered now: what they held is lost, and `verify` goes on saying so
     #[arg(long)]
     pub(crate) forget: bool,
-    /// Format of the report
+    /// Format of the report; --json is short for --format json
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
 }
@@ -269,7 +271,7 @@ pub(crate) struct Snapshots {
 /// How a report with times is printed.
 #[derive(Debug, Args)]
 pub(crate) struct Report {
-    /// Format of the report
+    /// Format of the report; --json is short for --format json
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
     /// Print times in UTC; on a terminal, text has local times otherwise
@@ -288,9 +290,9 @@ pub(crate) struct Top {
     /// Print the newest figures of each log once, and end
     #[arg(long)]
     pub(crate) once: bool,
-    /// Print the figures as JSON, one object for each line, whenever there are newer ones
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// Format of the figures; json, or --json, is one object for each line, whenever there are newer ones
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
     /// Rows of producers to show for each log, those whose rings are fullest
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = number::<usize>(..))]
     pub(crate) producers: usize,
@@ -307,7 +309,7 @@ pub(crate) enum Bench {
     /// Durable bytes a second of one log, to compare with other programs such as fio
     #[command(after_help = help::BENCH_DISK)]
     Disk(Disk),
-    /// Threads that log messages at intended times, with a line of figures for each second, and a proof from the files
+    /// Threads that log messages at due times; a summary, and a proof from the files (--csv writes a row for each second)
     #[command(after_help = help::BENCH_LOAD)]
     Load(Box<Load>),
 }
@@ -364,7 +366,7 @@ pub(crate) struct Disk {
     /// Write a CSV file with a row for each second
     #[arg(long, value_name = "FILE")]
     pub(crate) samples: Option<PathBuf>,
-    /// Format of the figures
+    /// Format of the figures; --json is short for --format json
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
 }
@@ -440,7 +442,7 @@ mod tests {
             let commands: Vec<_> = lines.filter_map(|line| Some(&line[line.find("diolog ")?..])).collect();
             assert!(!commands.is_empty(), "{name}");
             for command in commands {
-                let parsed = Arguments::try_parse_from(words(command));
+                let parsed = Arguments::parsed(words(command).into_iter().map(OsString::from));
                 assert!(parsed.is_ok(), "{command}: {}", parsed.map(drop).unwrap_err());
             }
         }

@@ -1,24 +1,34 @@
-//! `-5` of `cat` and `tail`, the old form of `-n 5` that tail(1) and head(1) take too, as is `-5f`. The parser has no
-//! option whose name is a number, so this form is replaced by the present one before it parses the arguments.
+//! Short forms that are replaced by the long ones before the parser gets the arguments: `--json` of all commands that
+//! have `--format`; `version`; and `-5` of `cat` and `tail`, the old form of `-n 5` that tail(1) and head(1) take too, as
+//! is `-5f`: the parser has no option whose name is a number.
 
 use std::ffi::OsString;
 
-/// The command line with `-n5` in place of `-5`, and with `-n5 -f` in place of `-5f`, after `cat` or `tail`.
+/// The command line with `--format=json` in place of `--json`, with `--version` in place of `version`, and after `cat` or
+/// `tail` with `-n5` in place of `-5`, and with `-n5 -f` in place of `-5f`.
 pub(super) fn replaced(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let arguments: Vec<_> = arguments.into_iter().collect();
-    let takes_numbers = arguments.get(1).is_some_and(|command| command == "cat" || command == "tail");
-    if !takes_numbers {
-        return arguments;
-    }
+    let mut arguments: Vec<_> = arguments.into_iter().collect();
+    let word = |at: usize| arguments.get(at).and_then(|word| word.to_str()).unwrap_or_default();
+    let takes_numbers = match (word(1), word(2)) {
+        ("cat" | "tail", _) => true,
+        ("info" | "snapshots" | "top" | "verify" | "recover", _) | ("bench", "disk" | "load") => false,
+        ("version", _) if arguments.len() == 2 => {
+            arguments[1] = "--version".into();
+            return arguments;
+        }
+        _ => return arguments,
+    };
     // Only paths follow `--`.
     let options = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
     let mut replaced = Vec::with_capacity(arguments.len() + 1);
     for (at, argument) in arguments.iter().enumerate() {
-        match bare_number(argument).filter(|_| at < options && !wants_number(&arguments[at - 1])) {
+        let number = bare_number(argument).filter(|_| takes_numbers && at < options);
+        match number.filter(|_| !wants_number(&arguments[at - 1])) {
             Some((number, rest)) => {
                 replaced.push(format!("-n{number}").into());
                 replaced.extend((!rest.is_empty()).then(|| format!("-{rest}").into()));
             }
+            None if argument == "--json" && at < options => replaced.push("--format=json".into()),
             None => replaced.push(argument.clone()),
         }
     }
@@ -47,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_number_is_the_value_of_n_where_an_option_may_stand() {
+    fn short_forms_are_replaced_where_an_option_may_stand() {
         for (line, expected) in [
             ("diolog tail -5 log", "diolog tail -n5 log"),
             ("diolog tail log -5", "diolog tail log -n5"),
@@ -61,6 +71,12 @@ mod tests {
             ("diolog tail -5 -- -6", "diolog tail -n5 -- -6"),
             ("diolog tail -5.5 -x5 5 - log", "diolog tail -5.5 -x5 5 - log"),
             ("diolog run log -- tail -5 log", "diolog run log -- tail -5 log"),
+            ("diolog tail -5 --json log", "diolog tail -n5 --format=json log"),
+            ("diolog verify log --json", "diolog verify log --format=json"),
+            ("diolog bench load --json", "diolog bench load --format=json"),
+            ("diolog info -- --json -5", "diolog info -- --json -5"),
+            ("diolog run log command --json", "diolog run log command --json"),
+            ("diolog version", "diolog --version"),
             ("diolog tail", "diolog tail"),
             ("diolog", "diolog"),
         ] {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use diolog::FiguresReader;
 
-use crate::args::Top;
+use crate::args::{ReportFormat, Top};
 use crate::exit::{Failure, Status};
 use crate::input::signals::{self, Asked};
 use crate::text::escape;
@@ -37,11 +37,11 @@ enum Form {
 /// Shows the newest figures of each log, once or each second until Ctrl-C.
 pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
     let mut logs = arguments.paths.iter().map(FiguresReader::open).collect::<Result<Vec<_>, _>>()?;
-    let form = match (arguments.json, arguments.once) {
-        (true, _) => Form::Json,
-        (false, true) => Form::Once,
-        (false, false) if stdout_is_terminal() => Form::InPlace,
-        (false, false) => Form::Lines,
+    let form = match (arguments.format, arguments.once) {
+        (ReportFormat::Json, _) => Form::Json,
+        (ReportFormat::Text, true) => Form::Once,
+        (ReportFormat::Text, false) if stdout_is_terminal() => Form::InPlace,
+        (ReportFormat::Text, false) => Form::Lines,
     };
     let asked = if arguments.once { Asked::default() } else { signals::listen(|_| (), || None)? };
     let mut output = Output::new();

@@ -1,6 +1,7 @@
 //! `diolog bench load`: a service's load on this machine, before it is in production.
 //!
-//! Threads log messages when they are due, into one log or several, with retention. Each second has a line of figures.
+//! Threads log messages when they are due, into one log or several, with retention. Each second has a row of figures in
+//! the CSV file, if there is to be one.
 //! At the end the logs are closed and verified: the messages that were accepted are those in the files and those that
 //! retention removed, or the command fails.
 
