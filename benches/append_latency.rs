@@ -15,6 +15,6 @@ fn main() -> Result<ExitCode, Failure> {
     let mut effort = if arguments.smoke { Effort::SMOKE } else { Effort::FULL };
     effort.repetitions = arguments.repetitions.unwrap_or(effort.repetitions).max(1);
     let report = run(effort, &Scratch::new(&arguments.directory)?)?;
-    support::report(&report);
+    support::report(&format_args!("{report:#}"));
     Ok(ExitCode::from(u8::from(arguments.gate && !report.passes())))
 }

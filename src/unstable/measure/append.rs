@@ -32,6 +32,7 @@ use super::Failure;
 use super::place::{Cores, Scratch};
 use super::rounds::{median, spread};
 use super::stopwatch::{AppendClock, TickRate, busy_wait, new_histogram, ticks};
+use crate::grouped::Grouped;
 use crate::sys::cpu;
 use crate::sys::huge_pages::WithoutHugePages;
 use crate::{Config, DeviceReport, Level, Logger, Outcome, Producer, Reader, RingMemory, Value};
@@ -512,6 +513,9 @@ impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cells: String = self.ratios.iter().map(|ratio| format!("{ratio:>9.2}")).collect();
         writeln!(f, "{:<18}{cells}", self.name)?;
+        if !f.alternate() {
+            return Ok(());
+        }
         let limits = self.limits.map(|limit| limit.map_or_else(String::new, |limit| format!("{limit:.2}")));
         writeln!(f, "{:<18}{}", "at most", limits.map(|limit| format!("{limit:>9}")).concat())?;
         let verdicts = self.limits.iter().zip(self.ratios).map(|(limit, ratio)| match limit {
@@ -523,18 +527,22 @@ impl fmt::Display for Comparison {
     }
 }
 
+/// With `{:#}`, each comparison has its limits and verdicts below it: they judge a change of this package, not the machine
+/// of a user.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Effort { bursts, repetitions, .. } = self.effort;
         writeln!(
             f,
             "time of an append, in ns a call: bursts of {BURST}, 1 ms apart, {bursts} of them in each of {repetitions} \
-             repetitions, medians"
+             repetitions, medians",
+            bursts = Grouped(bursts),
         )?;
         writeln!(f, "{}; clock: {}; {}", self.cores.describe(), self.clock, self.device)?;
-        writeln!(f, "{} records appended, {} of them dropped", self.appended, self.dropped)?;
+        writeln!(f, "{} records appended, {} of them dropped", Grouped(self.appended), Grouped(self.dropped))?;
         let (calls, seconds) = self.watched;
-        writeln!(f, "watched: figures were asked for {:.0} times a second\n", calls as f64 / seconds)?;
+        let times = Grouped((calls as f64 / seconds).round() as u64);
+        writeln!(f, "watched: figures were asked for {times} times a second\n")?;
         let heading: String = QUANTILES.iter().map(|(name, _, _)| format!("{name:>9}")).collect();
         writeln!(f, "{:<18}{heading}", "")?;
         for row in self.rows.all() {
@@ -542,7 +550,7 @@ impl fmt::Display for Report {
             writeln!(f, "{:<18}{cells}", row.name)?;
         }
         for comparison in self.comparisons() {
-            write!(f, "{comparison}")?;
+            fmt::Display::fmt(&comparison, f)?;
         }
         let noise = self.rows.clock_only.ns(self.rows.rate).map(|values| format!("{:>8.0}%", spread(&values) * 100.0));
         write!(f, "{:<18}{}", "noise of clock", noise.concat())
