@@ -97,11 +97,11 @@ watch "$report/idle.csv" sleep "$IDLE_SECONDS"
 bytes=$((megabytes * 1000000 * (seconds + 1)))
 say "loading it with $megabytes MB/s for $seconds s, once $((bytes / 500000000 + 1)) GB are prepared"
 load=(bench disk "$scratch" --block-bytes "$block" --blocks-in-flight "$depth" --message-bytes "$MESSAGE_BYTES"
-    --rate $((megabytes * 1000000 / MESSAGE_BYTES)) --bytes "$bytes" --time "$seconds s")
+    --rate $((megabytes * 1000000 / MESSAGE_BYTES)) --total-bytes "$bytes" --time "$seconds s")
 # Called by watch.
 # shellcheck disable=SC2317
 run_load() {
-    "$diolog" "${load[@]}" --samples "$report/load.csv" --format json >"$report/load.json" || cannot "diolog has failed"
+    "$diolog" "${load[@]}" --csv "$report/load.csv" --format json >"$report/load.json" || cannot "diolog has failed"
 }
 watch "$scratch/iostat.csv" run_load
 

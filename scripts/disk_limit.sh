@@ -82,10 +82,10 @@ by_fio() {
 # by_diolog: the same figures of diolog; after the bytes a second, the writer thread's part of a CPU.
 by_diolog() {
     if [ "$1" = flush ]; then
-        run_diolog --flush-each --message-bytes 64 --bytes 64MiB | jq .latency_ns.p50
+        run_diolog --flush-each --message-bytes 64 --total-bytes 64MiB | jq .latency_ns.p50
         return
     fi
-    run_diolog --device "$2" --block-bytes "$3" --blocks-in-flight "$4" --message-bytes 4096 --bytes "$bytes" |
+    run_diolog --device "$2" --block-bytes "$3" --blocks-in-flight "$4" --message-bytes 4096 --total-bytes "$bytes" |
         jq -r '"\(.bytes_per_second) \(.writer_busy // 0)"'
 }
 

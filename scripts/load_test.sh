@@ -52,7 +52,7 @@ describe_machine "$scratch" | tee "$report/machine.txt"
 # load RATE: runs the load, and writes its figures to the report, a line of JSON for each rate. Its status is that of
 # `diolog bench load`.
 load() {
-    "$diolog" bench load --threads "$THREADS" --rate "$1" --bytes "$MESSAGE_BYTES" --time "$seconds s" \
+    "$diolog" bench load --threads "$THREADS" --rate "$1" --message-bytes "$MESSAGE_BYTES" --time "$seconds s" \
         "${SETTINGS[@]}" --disk-bytes '8 GiB' --csv "$report/seconds.csv" --plot "$report/seconds.svg" --format json \
         "$scratch" >"$report/summary.json"
 }

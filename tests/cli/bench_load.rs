@@ -38,7 +38,7 @@ fn every_message_that_is_due_is_in_the_files_and_each_second_has_a_row() {
         "3",
         "--rate",
         "2000",
-        "--bytes",
+        "--message-bytes",
         "64:9,1..300:1",
         "--time",
         "1200 ms",
@@ -75,7 +75,7 @@ fn messages_that_retention_removed_are_in_the_sum() {
     let directory = directory.to_str().expect("UTF-8");
     // 39 MB in a second, of which 24 MiB are kept. A slow disk takes longer for as much.
     let removes_some = |time| {
-        let options = ["--threads", "2", "--rate", "600", "--bytes", "64KiB", "--block-bytes", "256 KiB"];
+        let options = ["--threads", "2", "--rate", "600", "--message-bytes", "64KiB", "--block-bytes", "256 KiB"];
         let limits = ["--disk-bytes", "48 MiB", "--overflow", "block", "--time", time];
         let (status, figures) = load(directory, &[&options[..], &limits].concat());
         assert_eq!(status, 0, "{figures}");
@@ -91,7 +91,7 @@ fn what_a_full_ring_costs_is_in_the_sum() {
     let directory = disk(&place);
     for policy in ["drop_newest", "overwrite_oldest"] {
         // The smallest rings: they hold eight messages.
-        let options = ["--ring-bytes", "4 KiB", "--reserve-bytes", "0", "--bytes", "480", "--rate", "100000"];
+        let options = ["--ring-bytes", "4 KiB", "--reserve-bytes", "0", "--message-bytes", "480", "--rate", "100000"];
         let limits = ["--overflow", policy, "--time", "300 ms", "--disk-bytes", "128 MiB"];
         let (status, figures) = load(directory.to_str().expect("UTF-8"), &[&options[..], &limits].concat());
         let [dropped, overwritten] = ["dropped", "overwritten"].map(|cause| number(&figures, cause));
@@ -163,8 +163,8 @@ fn what_cannot_be_run_is_an_error_that_names_the_value_and_a_remedy() {
     let [directory_name, nowhere_name] = [&directory, &nowhere].map(|path| path.to_str().expect("UTF-8"));
     for (options, at, says) in [
         (&["--rate", "-1"][..], 64, &["'-1'", "50%"][..]),
-        (&["--bytes", "9..1"], 64, &["9..1", "turn them round"]),
-        (&["--bytes", "20 MiB"], 64, &["--bytes is 20 MiB: use at most"]),
+        (&["--message-bytes", "9..1"], 64, &["9..1", "turn them round"]),
+        (&["--message-bytes", "20 MiB"], 64, &["--message-bytes is 20 MiB: use at most"]),
         (&["--disk-bytes", "9 GiB"], 64, &["9 GiB", "use at most 8 GiB"]),
         (&["--disk-bytes", "1 MiB"], 64, &["--disk-bytes of 1.0 MiB", "use at least \"8256 KiB\""]),
         (&["--events", "1000", "--disk-bytes", "1 GiB"], 64, &["1,000 logs", "fewer --events"]),

@@ -33,7 +33,7 @@ pub(crate) struct Load {
     /// Size of a message, or a range such as 100..2000, in which all sizes are equally likely; several with commas,
     /// each with a weight after a colon, such as "64:9, 4KiB:1"
     #[arg(long, value_name = "SIZES", default_value = "200", allow_hyphen_values = true)]
-    pub(crate) bytes: Sizes,
+    pub(crate) message_bytes: Sizes,
     /// How long to log, at each rate
     #[arg(long, value_name = "TIME", default_value = "10 s", value_parser = duration)]
     pub(crate) time: Duration,
@@ -103,7 +103,7 @@ impl Load {
             "writer_core",
         ];
         Failure::of(error, |setting| match setting {
-            "message_bytes_max" => Some("--bytes".to_owned()),
+            "message_bytes_max" => Some("--message-bytes".to_owned()),
             "thread_ring_bytes" => Some("--ring-bytes".to_owned()),
             setting => SAME.contains(&setting).then(|| option_of(setting)),
         })
@@ -227,7 +227,8 @@ fn disk_bytes(words: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
-fn duration(words: &str) -> Result<Duration, String> {
+/// Parses the time that a measurement takes.
+pub(super) fn duration(words: &str) -> Result<Duration, String> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let time = humantime::parse_duration(words).map_err(|error| error.to_string())?;
     if time.is_zero() || time > DAY {

@@ -20,6 +20,7 @@ use clap_complete::Shell;
 use diolog::{DevicePreference, Level};
 
 use crate::exit::Failure;
+use load::duration;
 pub(crate) use load::{Load, Rate, Sizes};
 pub(crate) use select::Select;
 pub(crate) use settings::WrittenLog;
@@ -320,8 +321,8 @@ pub(crate) struct Measure {
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) directory: PathBuf,
     /// Approximate duration; a longer one gives more stable figures
-    #[arg(long, value_name = "NUMBER", default_value_t = 12, value_parser = number::<u32>(1..=3600))]
-    pub(crate) seconds: u32,
+    #[arg(long, value_name = "TIME", default_value = "12 s", value_parser = duration)]
+    pub(crate) time: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -331,7 +332,7 @@ pub(crate) struct Disk {
     pub(crate) directory: PathBuf,
     /// Bytes to write at most, into a file prepared for twice as many
     #[arg(long, value_name = "SIZE", default_value = "256 MiB", value_parser = size::<usize>)]
-    pub(crate) bytes: usize,
+    pub(crate) total_bytes: usize,
     /// Time to append for at most
     #[arg(long, value_name = "TIME", default_value = "10 s", value_parser = humantime::parse_duration)]
     pub(crate) time: Duration,
@@ -350,7 +351,7 @@ pub(crate) struct Disk {
     pub(crate) message_bytes: usize,
     /// Threads that append, each with its own ring
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = number::<u16>(1..=1024))]
-    pub(crate) producers: u16,
+    pub(crate) threads: u16,
     /// Size of a ring [default: enough to keep all blocks in flight]
     #[arg(long, value_name = "SIZE", value_parser = size::<usize>)]
     pub(crate) ring_bytes: Option<usize>,
@@ -365,7 +366,7 @@ pub(crate) struct Disk {
     pub(crate) flush_each: bool,
     /// Write a CSV file with a row for each second
     #[arg(long, value_name = "FILE")]
-    pub(crate) samples: Option<PathBuf>,
+    pub(crate) csv: Option<PathBuf>,
     /// Format of the figures; --json is short for --format json
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,

@@ -22,7 +22,7 @@ use crate::text::units;
 /// Measures, and prints the figures.
 pub(crate) fn run(arguments: &Disk) -> Result<Status, Failure> {
     let figures = in_scratch(&arguments.directory, Disk::refused, |scratch| {
-        let mut samples = arguments.samples.as_deref().map(Samples::create).transpose()?;
+        let mut samples = arguments.csv.as_deref().map(Samples::create).transpose()?;
         disk::run(&plan(arguments), &scratch.path("log"), &mut |begin, now, latencies| match &mut samples {
             Some(samples) => samples.write(begin, now, latencies),
             None => Ok(()),
@@ -40,13 +40,13 @@ pub(crate) fn run(arguments: &Disk) -> Result<Status, Failure> {
 
 fn plan(arguments: &Disk) -> Plan {
     Plan {
-        bytes: arguments.bytes as u64,
+        bytes: arguments.total_bytes as u64,
         time: arguments.time,
         block_bytes: arguments.block_bytes,
         blocks_in_flight: arguments.blocks_in_flight,
         device: arguments.device,
         message_bytes: arguments.message_bytes,
-        producers: arguments.producers,
+        producers: arguments.threads,
         ring_bytes: arguments.ring_bytes,
         writer_core: arguments.writer_core,
         records_per_second: arguments.rate.map(f64::from),
@@ -80,7 +80,7 @@ fn json(figures: &Figures, arguments: &Disk) -> String {
         "block_bytes": arguments.block_bytes,
         "blocks_in_flight": arguments.blocks_in_flight,
         "message_bytes": arguments.message_bytes,
-        "producers": arguments.producers,
+        "threads": arguments.threads,
         "ring_bytes": figures.ring_bytes,
         "flush_each": arguments.flush_each,
         "seconds": figures.elapsed.as_secs_f64(),

@@ -174,7 +174,7 @@ impl Proof {
 fn config(load: &Load, overflow: Overflow) -> Result<Config, Failure> {
     let defaults = Config::new("");
     let defaults = defaults.settings();
-    let largest = load.bytes.largest();
+    let largest = load.message_bytes.largest();
     let ring_for_message = (2 * (largest + RING_RECORD_BYTES)).next_power_of_two();
     let ring_bytes = load.ring_bytes.unwrap_or_else(|| {
         let default = if overflow == Overflow::Block { WAITING_RING_BYTES } else { RING_BYTES };

@@ -151,7 +151,7 @@ impl<'a> Bench<'a> {
         logs::check_space(arguments)?;
         let left = format!("stopped at once; files may be left in {}", escape::path(directory));
         let asked = signals::listen(|_| (), move || Some(left))?;
-        let noise = noise(arguments.bytes.largest());
+        let noise = noise(arguments.message_bytes.largest());
         Ok(Bench { arguments, noise, meter: Meter::new(directory), asked })
     }
 
@@ -197,7 +197,7 @@ impl<'a> Bench<'a> {
         let pace = Pace { rate: run.rate, threads: self.arguments.threads.into() };
         let targets = logs.targets(pace.threads)?;
         let start = Instant::now() + START;
-        let threads = Threads::new(pace, start, run.time, &self.arguments.bytes, &self.noise);
+        let threads = Threads::new(pace, start, run.time, &self.arguments.message_bytes, &self.noise);
         thread::scope(|scope| {
             let (ended, has_ended) = channel();
             threads.spawn(scope, targets, ended).map_err(failed)?;
@@ -258,7 +258,7 @@ impl<'a> Bench<'a> {
         Ok(Summary {
             threads: self.arguments.threads,
             events: self.arguments.events,
-            sizes: self.arguments.bytes.to_string(),
+            sizes: self.arguments.message_bytes.to_string(),
             rate: run.rate,
             due: run
                 .rate
