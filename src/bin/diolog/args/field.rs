@@ -241,7 +241,7 @@ mod tests {
         let large = |less: u128| Value::Unsigned128(u128::MAX - less);
         assert_fits("a=340282366920938463463374607431768211455", &[large(0)], &[large(1), Value::F64(f64::MAX)]);
         assert_fits("a>170141183460469231731687303715884105728", &[large(0)], &[Value::Unsigned128(1 << 127), five]);
-        assert_fits("a<9007199254740992.5", &[Value::Unsigned(1 << 53)], &[Value::Unsigned((1 << 53) + 1)]);
+        assert_fits("a<2251799813685248.5", &[Value::Unsigned(1 << 51)], &[Value::Unsigned((1 << 51) + 1)]);
         assert_fits("a>-0.5", &[Value::Unsigned(0)], &[Value::Signed(-1), Value::Signed128(i128::MIN)]);
         assert_fits("a<inf", &[large(0), five], &[Value::F64(f64::INFINITY)]);
         assert_fits("a > 4", &[five, text], &[Value::Unsigned(4)]);
