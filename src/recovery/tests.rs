@@ -58,8 +58,9 @@ pub(super) fn recovered(dead: &Dead) -> Recovery {
 
 /// Logs of two producers, in four parts: all but the last one is flushed, so that it is a block of its own.
 pub(super) struct Parts {
-    parent: tempfile::TempDir,
+    // Closed before its directory is removed: a close of a log that is gone waits for its deadline.
     pub(super) logger: Logger,
+    parent: tempfile::TempDir,
     /// The rings as they were when all four parts were in them.
     pub(super) rings: Vec<DeadRing>,
 }

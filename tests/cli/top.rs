@@ -176,7 +176,7 @@ fn counts_are_of_the_last_run_and_waits_are_no_trouble() {
     let rings = text.lines().find(|line| line.starts_with("  rings ")).expect("a line");
     assert!(rings.contains(" for room") && !text.contains("  trouble "), "{text}");
     let written = diolog::unstable::grouped(written);
-    assert!(text.contains(&format!("  records  {written} written in this run, none lost\n")), "{text}");
+    assert!(text.contains(&format!(" {written} written in this run, none lost\n")), "{text}");
 }
 
 #[test]
