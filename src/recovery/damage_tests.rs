@@ -4,7 +4,7 @@ use std::fs;
 use std::mem::offset_of;
 
 use super::test_rings::{Dead, DeadRing};
-use super::tests::{Parts, change, messages, recover_one, recovered, verifies};
+use super::tests::{Message, Parts, change, messages, recover_one, recovered, verifies};
 use super::{Recovery, RecoveryOutcome, recover};
 use crate::crash::layout::{
     CONTROL_OFFSET, DEFINITIONS_OFFSET, FOR_RECORDER, LOG_BYTES, LOG_DAMAGED, LOG_FREE, LOG_OPEN, LOGS_OFFSET,
@@ -221,7 +221,7 @@ fn an_end_of_the_rings_that_is_too_low_hides_none_of_them() {
 }
 
 /// The bytes of the ring file that a recovery goes by, but for those of records.
-fn places_of_account(dead: &Dead) -> impl Iterator<Item = usize> {
+fn places_of_account(dead: &Dead) -> impl Iterator<Item = usize> + use<> {
     let range = |begin: u64, bytes: usize| begin as usize..begin as usize + bytes;
     let path_bytes = dead.log.as_os_str().len();
     // Every byte of the first slot, and some of the second one.
@@ -236,48 +236,59 @@ fn places_of_account(dead: &Dead) -> impl Iterator<Item = usize> {
     header.chain(entry).chain(others).chain(range(DEFINITIONS_OFFSET, 100)).chain(slots)
 }
 
-#[test]
-fn a_flipped_bit_of_the_account_in_a_ring_file_is_reported_or_costs_nothing() {
+/// A recovery from a ring file in which one bit was flipped.
+struct Flipped<'a> {
+    dead: &'a Dead,
+    at: usize,
+    recovery: Recovery,
+    /// What the log holds if no bit is flipped.
+    accepted: &'a [Message],
+    after: Vec<Message>,
+}
+
+/// Flips a bit at each of the `places` of a log's ring file, recovers the log, and checks that it holds what it held
+/// before. Then calls `check`.
+fn flip_bits<P: Iterator<Item = usize>>(places: impl FnOnce(&Dead) -> P, check: impl Fn(Flipped<'_>)) {
     let parts = Parts::new(false);
-    let dead = parts.dead_in_memory();
+    let dead = &parts.dead_in_memory();
     let before = messages(&dead.log);
-    recovered(&dead);
-    let accepted = messages(&dead.log);
-    for at in places_of_account(&dead) {
+    recovered(dead);
+    let accepted = &messages(&dead.log);
+    for at in places(dead) {
         for entry in fs::read_dir(&dead.rings).expect("readable") {
             fs::remove_file(entry.expect("an entry").path()).expect("removed");
         }
         let _ = fs::remove_file(dead.log.join(segment_file_name(2)));
         dead.write();
-        change(&dead, at, &[dead.byte(at) ^ 1 << (at % 8)]);
-        let recovery = recover_one(&dead);
+        change(dead, at, &[dead.byte(at) ^ 1 << (at % 8)]);
+        let recovery = recover_one(dead);
         let after = messages(&dead.log);
         assert!(before.iter().all(|message| after.contains(message)), "{at}: {recovery}");
-        let is_kept = fs::read_dir(&dead.rings).expect("readable").count() == 1;
-        let is_reported = matches!(recovery.outcome, RecoveryOutcome::Damaged | RecoveryOutcome::Left) && is_kept;
-        assert!(is_reported || after == accepted, "{at:#x}: {recovery}");
+        check(Flipped { dead, at, recovery, accepted, after });
     }
 }
 
 #[test]
+fn a_flipped_bit_of_the_account_in_a_ring_file_is_reported_or_costs_nothing() {
+    flip_bits(places_of_account, |Flipped { dead, at, recovery, accepted, after }| {
+        let is_kept = fs::read_dir(&dead.rings).expect("readable").count() == 1;
+        let is_reported = matches!(recovery.outcome, RecoveryOutcome::Damaged | RecoveryOutcome::Left) && is_kept;
+        assert!(is_reported || after == accepted, "{at:#x}: {recovery}");
+    });
+}
+
+#[test]
 fn a_flipped_bit_of_a_record_in_a_ring_changes_no_other_one() {
-    let parts = Parts::new(false);
-    let dead = parts.dead_in_memory();
-    let before = messages(&dead.log);
-    recovered(&dead);
-    let accepted = messages(&dead.log);
     let window = (SLOTS_OFFSET + SLOT_HEADER_BYTES) as usize;
     // Records have no checksum: a changed one may be kept as it is.
-    for at in (window + 600..window + 800).step_by(7) {
-        let _ = fs::remove_file(dead.log.join(segment_file_name(2)));
-        dead.write();
-        change(&dead, at, &[dead.byte(at) ^ 1 << (at % 8)]);
-        let recovery = recover_one(&dead);
-        let after = messages(&dead.log);
-        assert!(before.iter().all(|message| after.contains(message)), "{at}: {recovery}");
-        let missing = accepted.iter().filter(|message| !after.contains(message)).count();
-        assert!(recovery.outcome == RecoveryOutcome::Damaged || missing <= 1, "{at}: {recovery}");
-    }
+    let places = (window + 600..window + 800).step_by(7);
+    flip_bits(
+        |_| places,
+        |Flipped { at, recovery, accepted, after, .. }| {
+            let missing = accepted.iter().filter(|message| !after.contains(message)).count();
+            assert!(recovery.outcome == RecoveryOutcome::Damaged || missing <= 1, "{at}: {recovery}");
+        },
+    );
 }
 
 #[test]

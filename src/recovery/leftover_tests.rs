@@ -160,6 +160,18 @@ fn losses(path: &Path) -> u64 {
     producers.map(|row| row.dropped + row.overwritten + row.unwritten + row.damaged + row.missing).sum()
 }
 
+/// Begins segment after segment of a later run, each with a record, and closes it.
+fn rotate_while(later: Logger, goes_on: impl Fn(&Logger) -> bool) {
+    let producer = later.producer_named("later").expect("a producer");
+    while goes_on(&later) {
+        producer.log(Level::Info, "of the later run");
+        later.rotate().expect("open");
+        later.flush().expect("durable");
+    }
+    drop(producer);
+    later.close().expect("closed");
+}
+
 #[test]
 fn a_run_whose_segments_were_removed_meanwhile_gets_no_losses_that_it_did_not_have() {
     let parts = Parts::new(false);
@@ -170,14 +182,7 @@ fn a_run_whose_segments_were_removed_meanwhile_gets_no_losses_that_it_did_not_ha
     // A later run, whose retention removes them.
     let later = Logger::open(config(&dead.log).retain_segments(1)).expect("a log");
     assert_eq!(later.recovery()[0].outcome, RecoveryOutcome::Left);
-    let producer = later.producer_named("later").expect("a producer");
-    while dead.log.join(segment_file_name(1)).exists() {
-        producer.log(Level::Info, "of the later run");
-        later.rotate().expect("open");
-        later.flush().expect("durable");
-    }
-    drop(producer);
-    later.close().expect("closed");
+    rotate_while(later, |_| dead.log.join(segment_file_name(1)).exists());
     fs::rename(&away, &dead.rings).expect("renamed");
     let recovery = recovered(&dead);
     assert_eq!((recovery.records, recovery.unwritten), (15, 0), "{recovery}");
@@ -192,14 +197,7 @@ fn writes_of_a_dead_run_are_waited_for_however_many_segments_came_since_and_no_o
     let away = dead.rings.with_extension("away");
     fs::rename(&dead.rings, &away).expect("renamed");
     let later = logger(&dead.log);
-    let producer = later.producer_named("later").expect("a producer");
-    while later.stats().segments < 18 {
-        producer.log(Level::Info, "of the later run");
-        later.rotate().expect("open");
-        later.flush().expect("durable");
-    }
-    drop(producer);
-    later.close().expect("closed");
+    rotate_while(later, |later| later.stats().segments < 18);
     fs::rename(&away, &dead.rings).expect("renamed");
     let open = |number| fs::File::open(dead.log.join(segment_file_name(number))).expect("there");
     let other = open(18);
