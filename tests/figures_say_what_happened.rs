@@ -86,19 +86,30 @@ fn errors_are_counted_by_kind_and_rotations_by_whether_the_file_was_ready() {
     logger.flush().expect_err("no space");
     let stats = logger.stats();
     assert_eq!((stats.state, stats.flush_errors, stats.flushes), (State::Full, 1, 1));
-    assert!(stats.no_room_errors > 0 && stats.no_room_errors == stats.write_errors, "{stats:#?}");
+    assert!(stats.write_errors > 0 && stats.write_errors_by.no_room == stats.write_errors, "{stats:#?}");
     control.fail_with(None);
     // Answered with the error until the write has been tried again.
     while logger.flush().is_err() {}
-    let full = logger.stats();
-    control.fail_with(Some(support::device::EIO));
-    logger.log(Level::Info, "three");
-    logger.flush().expect_err("a broken disk");
-    control.fail_with(None);
-    while logger.flush().is_err() {}
+    let no_room = logger.stats().write_errors_by.no_room;
+    let (erofs, estale) = (30, 116);
+    for errno in [support::device::EIO, erofs, estale] {
+        control.fail_with(Some(errno));
+        logger.log(Level::Info, "three");
+        logger.flush().expect_err("a broken disk");
+        control.fail_with(None);
+        while logger.flush().is_err() {}
+    }
     let stats = logger.stats();
-    assert_eq!(stats.no_room_errors, full.no_room_errors);
-    assert!(stats.write_errors > full.write_errors);
+    let by = stats.write_errors_by;
+    assert_eq!(by.no_room, no_room);
+    assert!(by.device > 0 && by.read_only > 0 && by.other > 0, "{by:?}");
+    assert_eq!([by.no_room, by.device, by.read_only, by.other].iter().sum::<u64>(), stats.write_errors);
+    let text = stats.to_prometheus("app");
+    for (kind, count) in [("no_room", no_room), ("device", by.device), ("read_only", by.read_only), ("other", by.other)]
+    {
+        let sample = format!("diolog_write_errors_total{{log=\"app\",cause=\"{kind}\"}} {count}\n");
+        assert!(text.contains(&sample), "{sample}{text}");
+    }
     assert!(stats.device_bytes >= stats.durable_bytes);
     assert_eq!(stats.segments_in_time + stats.segments_late, stats.rotations());
     assert!(stats.rotations() >= 1, "a failed segment is left");

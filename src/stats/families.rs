@@ -101,8 +101,13 @@ pub(super) const COUNTS: &[Family<OfLog>] = &[
     counter("diolog_flushes_total", "Flushes of callers that have succeeded", one!(flushes)),
     counter("diolog_flush_errors_total", "Flushes of callers that were answered with an error", one!(flush_errors)),
     counter("diolog_write_errors_total", "Writes that failed, by cause", |stats| {
-        let others = stats.write_errors.saturating_sub(stats.no_room_errors);
-        vec![(Some("no_room"), stats.no_room_errors), (Some("other"), others)]
+        let by = stats.write_errors_by;
+        vec![
+            (Some("no_room"), by.no_room),
+            (Some("device"), by.device),
+            (Some("read_only"), by.read_only),
+            (Some("other"), by.other),
+        ]
     }),
     counter("diolog_lost_segments_total", "Segments deleted or replaced while they were written", one!(lost_segments)),
     counter("diolog_preparation_errors_total", "Segments not prepared as they should be", one!(preparation_errors)),

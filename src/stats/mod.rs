@@ -16,6 +16,7 @@ mod prometheus;
 mod published;
 mod recorder;
 mod words;
+mod write_errors;
 
 use crate::device::DeviceReport;
 use crate::format::DroppedBy;
@@ -29,6 +30,8 @@ pub(crate) use producers::{Drained, Producers};
 pub use producers::{ProducerCounts, ProducerStats, RingMemoryStats};
 pub(crate) use published::{Published, Publisher};
 pub use recorder::RecorderStats;
+pub(crate) use write_errors::WriteErrorKind;
+pub use write_errors::WriteErrorsBy;
 
 /// A log's figures at one moment.
 ///
@@ -95,8 +98,8 @@ pub struct Stats {
     pub flush_errors: u64,
     /// Writes that failed.
     pub write_errors: u64,
-    /// Of these: writes that failed for lack of room: a full disk, a quota, or the process's limit on file sizes.
-    pub no_room_errors: u64,
+    /// The same by kind.
+    pub write_errors_by: WriteErrorsBy,
     /// Segments that were deleted, renamed or replaced while they were written.
     pub lost_segments: u64,
     /// Failed tries to prepare a segment, and tries that made a smaller one than asked for. The writer continues in the

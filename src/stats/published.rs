@@ -11,9 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::distribution::Recorded;
-use super::{Losses, Producers, RefusedBy, State, Stats};
+use super::{Losses, Producers, RefusedBy, State, Stats, WriteErrorKind, WriteErrorsBy};
 use crate::device::DeviceReport;
-use crate::error::is_want_of_room;
 use crate::format::BLOCK_BYTES_MAX;
 use crate::sync::lock;
 
@@ -31,8 +30,8 @@ pub(crate) struct Published {
     device_bytes: AtomicU64,
     flushes: AtomicU64,
     flush_errors: AtomicU64,
-    write_errors: AtomicU64,
-    no_room_errors: AtomicU64,
+    /// By [`WriteErrorKind`].
+    write_errors: [AtomicU64; WriteErrorKind::COUNT],
     lost_segments: AtomicU64,
     preparation_errors: AtomicU64,
     segments: AtomicU64,
@@ -68,8 +67,7 @@ impl Published {
             device_bytes: count(),
             flushes: count(),
             flush_errors: count(),
-            write_errors: count(),
-            no_room_errors: count(),
+            write_errors: Default::default(),
             lost_segments: count(),
             preparation_errors: count(),
             segments: count(),
@@ -134,7 +132,7 @@ impl Stats {
         let durable_records = published.durable_records();
         let [padding_bytes, durable_bytes] = [&published.padding_bytes, &published.durable_bytes].map(get);
         let device_bytes = get(&published.device_bytes);
-        let [no_room_errors, write_errors] = [&published.no_room_errors, &published.write_errors].map(get);
+        let write_errors_by = WriteErrorsBy::from_counts(published.write_errors.each_ref().map(get));
         let [segments_in_time, segments_late] = [&published.segments_in_time, &published.segments_late].map(get);
         let segments = get(&published.segments);
         let Producers { live, ended_producers, ended, totals, ring_memory } = producers();
@@ -160,8 +158,8 @@ impl Stats {
             device_bytes,
             flushes: get(&published.flushes),
             flush_errors: get(&published.flush_errors),
-            write_errors,
-            no_room_errors,
+            write_errors: write_errors_by.total(),
+            write_errors_by,
             lost_segments: get(&published.lost_segments),
             preparation_errors: get(&published.preparation_errors),
             segments,
@@ -202,8 +200,7 @@ impl Publisher {
 
     /// Notes that a write failed.
     pub(crate) fn note_write_error(&self, error: &io::Error) {
-        add(&self.0.write_errors, 1);
-        add(&self.0.no_room_errors, u64::from(is_want_of_room(error)));
+        add(&self.0.write_errors[WriteErrorKind::of(error) as usize], 1);
     }
 
     /// Notes that the present segment's file is not at its name any more.
