@@ -18,6 +18,7 @@ use super::layout::{HEAD_BYTES, Head, Position, SKIP, is_after, record_bytes};
 use super::memory::{READ_AHEAD_BYTES, Words};
 use super::reserve::CHUNK_BYTES;
 use super::shared::{ControlAddress, Ring};
+use super::watch::Watch;
 
 /// How many bytes are copied from an overwriting ring at a time. It takes some 100 to 500 ns, and a producer that needs
 /// space waits for it.
@@ -74,7 +75,23 @@ impl ConsumerEnd {
                 self.observe_window_again();
             }
         }
+        self.observed()
+    }
+
+    #[inline]
+    fn observed(&self) -> Position {
         Position { window: self.window.observed, reserve: self.reserve.as_ref().map_or(0, |queue| queue.observed) }
+    }
+
+    /// Where the producer was when the ring was last observed, if all records up to there are taken.
+    #[inline]
+    pub(crate) fn empty_at(&self) -> Option<Position> {
+        (self.unread_bytes() == 0).then(|| self.observed())
+    }
+
+    /// A watch over this ring, which has noted nothing yet.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch::new(self.control, Arc::clone(&self.ring))
     }
 
     pub(super) fn observe_window(&mut self) {

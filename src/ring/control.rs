@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 
 use super::append_flag::AppendFlag;
-use super::layout::DropCause;
+use super::layout::{DropCause, Position};
 use crate::sync::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, spin_loop};
 use crate::sys;
@@ -410,6 +410,14 @@ impl Control {
     pub(super) fn committed_reserve(&self) -> u64 {
         // Acquire: _commit_.
         self.written.reserve_position.load(Acquire)
+    }
+
+    /// Whether the producer has committed nothing after `position`.
+    #[inline]
+    pub(super) fn is_at(&self, position: Position) -> bool {
+        // Relaxed: whoever reads the records loads the positions once more.
+        self.written.write_position.load(Relaxed) == position.window
+            && self.written.reserve_position.load(Relaxed) == position.reserve
     }
 
     /// The same for the end that has the reserve.

@@ -96,6 +96,7 @@ mod reserve;
 mod slot;
 mod shared;
 
+mod watch;
 mod consumer;
 mod producer;
 mod held;
@@ -123,6 +124,7 @@ pub(crate) use producer::{CLASSES, ProducerEnd};
 pub(crate) use reserve::CHUNK_BYTES;
 pub(crate) use shared::{Ring, RingOptions};
 pub(crate) use slot::{Slot, Slots};
+pub(crate) use watch::Watch;
 
 use std::io;
 use std::sync::Arc;

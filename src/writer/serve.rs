@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Instant;
 
 use super::begin::{Resources, begin_log};
 use super::command::{Begin, Command};
@@ -125,6 +126,7 @@ impl Logs {
             // A flush, a close, another log, or a producer that waits for space ends it early.
             (None, _) => std::thread::park_timeout(sleep),
         }
+        self.idle.note_woken(Instant::now());
     }
 
     fn logs(&self) -> impl Iterator<Item = &LogWriter> {

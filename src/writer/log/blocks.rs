@@ -117,6 +117,9 @@ impl Blocks {
         // If one ring's records are overdue, those of all rings are taken: the block that is closed then holds them.
         let overdue = interval.find_overdue(now_ns, || self.sources.oldest_left_ns());
         poll_order.turn(overdue, |slot| {
+            if self.sources.is_still_empty(slot) {
+                return Looked::Nothing;
+            }
             let source = self.sources.at(slot);
             let capacity = source.consumer.capacity();
             let look = source.look(now_ns, self.begun, all || overdue);
@@ -125,6 +128,7 @@ impl Blocks {
                 interval.note_left(since_ns);
             }
             if look.due_bytes == 0 {
+                self.sources.note_look(slot);
                 return Looked::Nothing;
             }
             // Without a block, nothing is taken.

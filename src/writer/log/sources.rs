@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ring::{Position, ProducerEnd};
+use crate::ring::{Position, ProducerEnd, Watch};
 use crate::writer::schedule::{CHUNKS_GIVEN_BACK, RESERVE_CALM_NS};
 use crate::writer::source::Source;
 
@@ -11,6 +11,9 @@ use crate::writer::source::Source;
 pub(super) struct Sources {
     /// Empty where a source has ended.
     slots: Vec<Option<Source>>,
+    /// The watches over their rings. Apart from the sources, which are large: of an idle ring the writer reads nothing
+    /// else.
+    watches: Vec<Option<Watch>>,
     empty_slots: Vec<usize>,
     /// Slots of the sources whose producers are gone, and whose end record is not written.
     pub(super) ending: Vec<usize>,
@@ -32,8 +35,10 @@ impl Sources {
     pub(super) fn add(&mut self, source: Source) -> usize {
         let slot = self.empty_slots.pop().unwrap_or_else(|| {
             self.slots.push(None);
+            self.watches.push(None);
             self.slots.len() - 1
         });
+        self.watches[slot] = Some(source.consumer.watch());
         self.slots[slot] = Some(source);
         slot
     }
@@ -44,6 +49,7 @@ impl Sources {
     /// If there is none.
     pub(super) fn remove(&mut self, slot: usize) -> Source {
         let source = self.slots[slot].take().expect("a slot in use");
+        self.watches[slot] = None;
         if source.has_entered_reserve {
             self.entered.retain(|entered| entered.slot != slot);
         }
@@ -58,6 +64,21 @@ impl Sources {
     #[inline]
     pub(super) fn at(&mut self, slot: usize) -> &mut Source {
         self.slots[slot].as_mut().expect("a slot in use")
+    }
+
+    /// Whether the ring in `slot` was empty at the last [`note_look`](Self::note_look), and still is.
+    #[inline]
+    pub(super) fn is_still_empty(&self, slot: usize) -> bool {
+        self.watches[slot].as_ref().is_some_and(Watch::is_still_empty)
+    }
+
+    /// Notes whether the ring in `slot`, which was just looked at, is empty.
+    #[inline]
+    pub(super) fn note_look(&mut self, slot: usize) {
+        let empty_at = self.at(slot).consumer.empty_at();
+        if let Some(watch) = &mut self.watches[slot] {
+            watch.note(empty_at);
+        }
     }
 
     /// The source in `slot`, which may have ended.

@@ -11,8 +11,13 @@ use crate::flush;
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 
 /// The longest sleep. A wake-up costs 5 to 50 µs of a core (the higher figure in a virtual machine): at 100 a second,
-/// at most half a percent. Looking at a hundred logs with eight rings each costs 100 to 200 µs more.
+/// at most half a percent.
 const SLEEP_MAX: Duration = Duration::from_millis(10);
+
+/// The longest sleep if a turn takes long: one over a hundred logs with eight rings each takes 200 µs, mostly for cache
+/// misses. A sleep is then this many times as long as the turns before it, which take one percent of a core.
+const DEAR_SLEEP_MAX: Duration = Duration::from_millis(40);
+const SLEEP_TO_TURNS: u32 = 100;
 
 /// The longest sleep if a record may ask for a flush. An append wakes nobody, so the writer has to look: a thousand
 /// times a second, mostly for nothing.
@@ -49,6 +54,10 @@ pub(crate) struct Idle {
     /// The shortest sleep that the rings allow after the last turn that found records.
     allowed: Duration,
     sleep_max: Duration,
+    /// The longest sleep if a turn takes long.
+    dear_sleep_max: Duration,
+    /// When the last sleep ended, if no work was found since.
+    woken: Option<Instant>,
     /// Whether somebody waits for a flush, and how many flushes have been asked for.
     flushing: bool,
     asked: u64,
@@ -62,6 +71,8 @@ impl Idle {
     pub(crate) fn set_limits(&mut self, flush_interval: Duration, records_may_ask: bool) {
         let longest = if records_may_ask { RECORD_FLUSH_SLEEP_MAX } else { SLEEP_MAX };
         self.sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, longest);
+        let longest = if records_may_ask { longest } else { DEAR_SLEEP_MAX };
+        self.dear_sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, longest);
         // A log has come or gone: there may be work.
         self.reset(None, Duration::ZERO);
     }
@@ -94,10 +105,16 @@ impl Idle {
         None
     }
 
+    /// Notes that a sleep has ended.
+    pub(crate) fn note_woken(&mut self, now: Instant) {
+        self.woken = Some(now);
+    }
+
     /// Work was found: the quiet time starts again.
     fn reset(&mut self, looks_left: Option<u32>, allowed: Duration) {
         self.backoff.reset();
         self.quiet = Duration::ZERO;
+        self.woken = None;
         (self.looks_left, self.allowed) = (looks_left, allowed);
     }
 
@@ -122,7 +139,9 @@ impl Idle {
             }
         }
         let sleep = self.quiet.min(SHORT_SLEEP_MAX).max(self.quiet / QUIET_PART).max(self.allowed);
-        let sleep = sleep.clamp(SLEEP_MIN, self.sleep_max);
+        let turns = self.woken.map_or(Duration::ZERO, |woken| woken.elapsed());
+        let longest = turns.saturating_mul(SLEEP_TO_TURNS).clamp(self.sleep_max, self.dear_sleep_max);
+        let sleep = sleep.clamp(SLEEP_MIN, longest);
         self.quiet = self.quiet.saturating_add(sleep);
         Some(sleep)
     }
@@ -206,6 +225,26 @@ mod tests {
         };
         assert_eq!(sleep_after_few(false), Some(SLEEP_MIN));
         assert_eq!(sleep_after_few(true), Some(DEVICE_WAIT));
+    }
+
+    #[test]
+    fn sleeps_are_longer_if_turns_are() {
+        let second = Duration::from_secs(1);
+        for (interval, records_may_ask, longest) in [
+            (Duration::from_millis(100), false, Duration::from_millis(25)),
+            (second, false, DEAR_SLEEP_MAX),
+            (second, true, RECORD_FLUSH_SLEEP_MAX),
+        ] {
+            let mut idle = idle(interval, records_may_ask);
+            sleeps_within(&mut idle, 10 * second);
+            // A turn that began a second ago takes at least a second.
+            idle.note_woken(Instant::now().checked_sub(second).expect("the machine runs for longer"));
+            assert_eq!(idle.snooze(), Some(longest));
+            idle.reset(None, Duration::ZERO);
+            let sleeps = sleeps_within(&mut idle, 10 * second);
+            let usual = SLEEP_MAX.min(longest);
+            assert!(sleeps.iter().all(|&sleep| sleep <= usual), "forgotten once there is work");
+        }
     }
 
     #[test]
