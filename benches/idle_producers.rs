@@ -67,6 +67,8 @@ struct Report {
     rows: Vec<Row>,
     /// The part of a core that the idle writer of an engine takes; `None` if the system does not report it.
     engine_cpu: Option<f64>,
+    /// The same if records may ask for a flush.
+    asking_engine_cpu: Option<f64>,
 }
 
 fn main() -> Result<ExitCode, Failure> {
@@ -93,7 +95,8 @@ fn run(effort: &Effort, scratch: &Scratch) -> Result<Report, Failure> {
             row.rates.push(busy_rate(effort, &scratch.path("busy"), row.idle)?);
         }
     }
-    Ok(Report { rows: rows.into(), engine_cpu: measure_engine(effort, &scratch.path("engine"))? })
+    let engine = |flush_on| measure_engine(effort, &scratch.path("engine"), flush_on);
+    Ok(Report { rows: rows.into(), engine_cpu: engine(None)?, asking_engine_cpu: engine(Some(Level::Error))? })
 }
 
 /// Calls `work` while `idle` threads, which have logged one record each, sleep.
@@ -145,12 +148,16 @@ fn measure_idle(effort: &Effort, path: &Path, row: &mut Row) -> Result<(), Failu
 }
 
 /// The part of a core that the writer of an engine takes whose producers have all logged one record.
-fn measure_engine(effort: &Effort, path: &Path) -> Result<Option<f64>, Failure> {
+fn measure_engine(effort: &Effort, path: &Path, flush_on: Option<Level>) -> Result<Option<f64>, Failure> {
     let engine = Engine::start(EngineConfig::new())?;
     let (mut logs, mut producers) = (Vec::new(), Vec::new());
     for number in 0..ENGINE_LOGS {
         let config = Config::new(path.join(number.to_string())).create_parents(true).first_segment_bytes(1 << 20);
-        let logger = engine.open(config.ring_bytes(64 << 10))?;
+        let config = config.ring_bytes(64 << 10);
+        let logger = engine.open(match flush_on {
+            Some(level) => config.flush_on(level),
+            None => config,
+        })?;
         for _ in 0..PRODUCERS_EACH {
             let producer = logger.producer()?;
             if producer.log(Level::Info, "here") != Outcome::Written {
@@ -236,8 +243,10 @@ impl fmt::Display for Report {
             )?;
         }
         writeln!(f, "noise of the first row: {:.0} %", spread(&self.rows[0].rates) * 100.0)?;
-        let engine = self.engine_cpu.map_or("?".into(), |part| format!("{:.2} % CPU", part * 100.0));
+        let [engine, asking] = [self.engine_cpu, self.asking_engine_cpu]
+            .map(|part| part.map_or("?".into(), |part| format!("{:.2} % CPU", part * 100.0)));
         writeln!(f, "idle writer of an engine, {ENGINE_LOGS} logs of {PRODUCERS_EACH} idle producers: {engine}")?;
+        writeln!(f, "the same with flush_on: {asking}")?;
         let verdict = if self.passes() { "PASS" } else { "FAIL" };
         let [rate, cpu, engine] = [RATE_FLOOR, IDLE_CPU_CEILING, ENGINE_CPU_CEILING].map(|part| part * 100.0);
         write!(

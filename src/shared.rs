@@ -3,7 +3,7 @@
 //! Everything here is immutable, atomic, or behind a lock that no append through a ring of its own takes.
 
 use std::ops::Range;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -59,8 +59,17 @@ pub(crate) struct Shared {
     refusals: Refusals,
     /// Records that a callsite's limit has hidden.
     hidden: AtomicU64,
-    /// The writer thread, after it has begun to serve this log. It is woken for a flush, a rotation or a close.
-    writer: OnceLock<(Thread, WriterId)>,
+    /// The writer thread, after it has begun to serve this log.
+    writer: OnceLock<OwnWriter>,
+}
+
+/// The writer thread of a log.
+pub(crate) struct OwnWriter {
+    /// Woken for a flush, a rotation or a close.
+    pub(crate) thread: Thread,
+    pub(crate) id: WriterId,
+    /// A record of any of its logs has asked for a flush. The thread looks here while it sleeps, and clears it.
+    pub(crate) flush_asked: Arc<AtomicBool>,
 }
 
 /// The producer of the common ring.
@@ -256,11 +265,15 @@ impl Shared {
     }
 
     /// Asks for a flush for which nobody waits, after the append of the record that wants it. Makes no system call: the
-    /// writer looks here in each turn.
+    /// writer looks for requests a thousand times a second.
     fn ask_for_flush(&self) {
         // Acquire and release: _record flush asked_. An exchange, so that the writer sees the commits of all who have
         // asked before it, not only of the last one.
         self.flush_asked.swap(true, AcqRel);
+        if let Some(writer) = self.writer.get() {
+            // Release: _writer asked_.
+            writer.flush_asked.store(true, Release);
+        }
     }
 
     /// Takes the request for such a flush, if there is one. Called by the writer, once a turn.
@@ -270,14 +283,14 @@ impl Shared {
     }
 
     /// Names the thread that serves this log. Called once.
-    pub(crate) fn set_writer(&self, writer: Thread, id: WriterId) {
-        let first = self.writer.set((writer, id)).is_ok();
+    pub(crate) fn set_writer(&self, writer: OwnWriter) {
+        let first = self.writer.set(writer).is_ok();
         debug_assert!(first, "a log has one writer");
     }
 
     /// Whether writer `id` serves this log.
     pub(crate) fn is_served_by(&self, id: WriterId) -> bool {
-        self.writer.get().is_some_and(|(_, own)| *own == id)
+        self.writer.get().is_some_and(|writer| writer.id == id)
     }
 
     /// Whether the calling thread is this log's writer, in a callback. It would wait for itself.
@@ -287,8 +300,8 @@ impl Shared {
 
     /// Wakes the writer if it sleeps. Never called by an append that does not wait.
     pub(crate) fn wake_writer(&self) {
-        if let Some((thread, _)) = self.writer.get() {
-            thread.unpark();
+        if let Some(writer) = self.writer.get() {
+            writer.thread.unpark();
         }
     }
 

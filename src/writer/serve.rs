@@ -5,8 +5,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::begin::{Resources, begin_log};
 use super::command::{Begin, Command};
@@ -16,9 +17,10 @@ use crate::error::{Error, Result};
 use crate::flush::FlushFault;
 use crate::shared::Shared;
 
-/// Serves the logs that come by `commands`, with `resources`, until no more can come and the last has ended.
-pub(super) fn serve(commands: &Receiver<Command>, resources: Resources) {
-    let mut logs = Logs { served: Vec::new(), idle: Idle::default(), resources };
+/// Serves the logs that come by `commands`, with `resources`, until no more can come and the last has ended. A record
+/// that wants a flush sets `flush_asked`.
+pub(super) fn serve(commands: &Receiver<Command>, resources: Resources, flush_asked: &AtomicBool) {
+    let mut logs = Logs { served: Vec::new(), idle: Idle::default(), resources, flush_asked };
     let mut more_may_come = true;
     loop {
         while more_may_come {
@@ -48,10 +50,12 @@ pub(super) fn serve(commands: &Receiver<Command>, resources: Resources) {
 }
 
 /// The logs that one thread serves.
-struct Logs {
+struct Logs<'a> {
     served: Vec<Served>,
     idle: Idle,
     resources: Resources,
+    /// A record has asked for a flush of one of them.
+    flush_asked: &'a AtomicBool,
 }
 
 /// One of them. The order of the fields matters: the log is given up before its callers get their answers.
@@ -60,7 +64,7 @@ struct Served {
     last_word: LastWord,
 }
 
-impl Logs {
+impl Logs<'_> {
     /// Begins a log.
     fn add(&mut self, begin: Begin) -> Result<()> {
         let path = begin.shared.settings.config.path.clone();
@@ -119,12 +123,13 @@ impl Logs {
         let served = &self.served;
         let awaits_devices = || served.iter().all(|served| served.log.awaits_device());
         let Some(sleep) = self.idle.rest(turn, awaits_devices) else { return };
+        // Acquire: _writer asked_.
+        let flush_asked = || self.flush_asked.load(Relaxed) && self.flush_asked.swap(false, Acquire);
         let mut writing = self.served.iter_mut().map(|served| &mut served.log).filter(|log| log.is_writing());
         match (writing.next(), writing.next()) {
-            (Some(log), None) => log.wait_for_device(sleep),
-            (Some(_), Some(_)) => self.resources.devices.wait(sleep),
-            // A flush, a close, another log, or a producer that waits for space ends it early.
-            (None, _) => std::thread::park_timeout(sleep),
+            (Some(log), None) => log.wait_for_device(self.idle.until_look(sleep)),
+            (Some(_), Some(_)) => self.resources.devices.wait(self.idle.until_look(sleep)),
+            (None, _) => self.idle.sleep(sleep, flush_asked, park),
         }
         self.idle.note_woken(Instant::now());
     }
@@ -132,6 +137,14 @@ impl Logs {
     fn logs(&self) -> impl Iterator<Item = &LogWriter> {
         self.served.iter().map(|served| &served.log)
     }
+}
+
+/// Sleeps for `time`. Returns `false` if something ended it early: a flush, a close, another log, or a producer that
+/// waits for space.
+fn park(time: Duration) -> bool {
+    let begun = Instant::now();
+    std::thread::park_timeout(time);
+    begun.elapsed() >= time
 }
 
 impl Served {

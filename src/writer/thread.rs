@@ -3,8 +3,9 @@
 use std::io;
 use std::mem;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
 use super::begin::Resources;
@@ -14,6 +15,7 @@ use super::serve::serve;
 use crate::device::{DeviceSet, Logs};
 use crate::error::{Error, Result};
 use crate::own_thread::{self, Role, WriterId};
+use crate::shared::OwnWriter;
 use crate::sync::lock;
 use crate::sys::MadeIn;
 use crate::sys::cpu::{self, Affinity};
@@ -24,6 +26,8 @@ pub(crate) struct Writer {
     id: WriterId,
     made_in: MadeIn,
     thread: Thread,
+    /// A record of one of its logs has asked for a flush.
+    flush_asked: Arc<AtomicBool>,
     /// `None` after the thread was told to take no more logs.
     commands: Mutex<Option<Sender<Command>>>,
     handle: Mutex<Option<JoinHandle<()>>>,
@@ -41,6 +45,8 @@ impl Writer {
         let id = WriterId::new();
         let (pinned_sender, pinned) = sync_channel(1);
         let (commands, received) = channel();
+        let flush_asked = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&flush_asked);
         let handle = std::thread::Builder::new()
             .name("diolog-writer".into())
             .spawn(move || {
@@ -55,14 +61,14 @@ impl Writer {
                     let logs = blocks_bytes_max.map_or(Logs::One, |_| Logs::Many);
                     let devices = DeviceSet::new(logs, move || affinity.apply());
                     let pool = blocks_bytes_max.map(|bytes_max| Pool::new(bytes_max, devices.clone()));
-                    serve(&received, Resources { devices, pool });
+                    serve(&received, Resources { devices, pool }, &asked);
                 }
             })
             .map_err(|source| start_failed(path, source))?;
         pinned.recv().map_err(|_| start_failed(path, thread_ended()))??;
         let thread = handle.thread().clone();
         let (commands, handle) = (Mutex::new(Some(commands)), Mutex::new(Some(handle)));
-        Ok(Writer { id, made_in: MadeIn::this_process(), thread, commands, handle })
+        Ok(Writer { id, made_in: MadeIn::this_process(), thread, flush_asked, commands, handle })
     }
 
     /// Which writer this is.
@@ -82,7 +88,8 @@ impl Writer {
     pub(crate) fn add(&self, begin: Begin) -> Result<()> {
         let path = begin.shared.settings.config.path.clone();
         let ended = || start_failed(&path, thread_ended());
-        begin.shared.set_writer(self.thread.clone(), self.id);
+        let (thread, flush_asked) = (self.thread.clone(), Arc::clone(&self.flush_asked));
+        begin.shared.set_writer(OwnWriter { thread, id: self.id, flush_asked });
         let (begun_sender, begun) = sync_channel(1);
         match &*lock(&self.commands) {
             Some(commands) => {

@@ -265,7 +265,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("snapshot", &["block", "buffer", "error", "format", "segment", "sys"]),
-    ("stats", &["device", "error", "format", "grouped", "level", "sync"]),
+    ("stats", &["device", "error", "format", "grouped", "level", "sync", "sys"]),
     ("sync", &[]),
     ("sys", &["sync"]),
     ("template", &[]),

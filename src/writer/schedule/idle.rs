@@ -16,12 +16,12 @@ const SLEEP_MAX: Duration = Duration::from_millis(10);
 
 /// The longest sleep if a turn takes long: one over a hundred logs with eight rings each takes 200 µs, mostly for cache
 /// misses. A sleep is then this many times as long as the turns before it, which take one percent of a core.
-const DEAR_SLEEP_MAX: Duration = Duration::from_millis(40);
+const LONG_TURN_SLEEP_MAX: Duration = Duration::from_millis(40);
 const SLEEP_TO_TURNS: u32 = 100;
 
-/// The longest sleep if a record may ask for a flush. An append wakes nobody, so the writer has to look: a thousand
-/// times a second, mostly for nothing.
-const RECORD_FLUSH_SLEEP_MAX: Duration = Duration::from_millis(1);
+/// How often the writer looks, while it sleeps, whether a record has asked for a flush, if records may. An append wakes
+/// nobody. A look reads one flag; a turn over all logs and rings would take much longer.
+const FLUSH_LOOK: Duration = Duration::from_millis(1);
 
 /// A sleep is as long as the quiet time before it, up to 1 ms; beyond that, 1/128 of the quiet time: 2 ms after a
 /// quarter of a second, 10 ms after 1.3 s.
@@ -55,7 +55,9 @@ pub(crate) struct Idle {
     allowed: Duration,
     sleep_max: Duration,
     /// The longest sleep if a turn takes long.
-    dear_sleep_max: Duration,
+    long_turn_sleep_max: Duration,
+    /// Whether records may ask for a flush.
+    records_may_ask: bool,
     /// When the last sleep ended, if no work was found since.
     woken: Option<Instant>,
     /// Whether somebody waits for a flush, and how many flushes have been asked for.
@@ -69,10 +71,10 @@ impl Idle {
     /// Sets the limits for all logs: their records may wait in memory for `flush_interval` at most, and may ask for a
     /// flush if `records_may_ask`.
     pub(crate) fn set_limits(&mut self, flush_interval: Duration, records_may_ask: bool) {
-        let longest = if records_may_ask { RECORD_FLUSH_SLEEP_MAX } else { SLEEP_MAX };
-        self.sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, longest);
-        let longest = if records_may_ask { longest } else { DEAR_SLEEP_MAX };
-        self.dear_sleep_max = (flush_interval / INTERVAL_PART).clamp(SLEEP_MIN, longest);
+        let until_late = flush_interval / INTERVAL_PART;
+        self.sleep_max = until_late.clamp(SLEEP_MIN, SLEEP_MAX);
+        self.long_turn_sleep_max = until_late.clamp(SLEEP_MIN, LONG_TURN_SLEEP_MAX);
+        self.records_may_ask = records_may_ask;
         // A log has come or gone: there may be work.
         self.reset(None, Duration::ZERO);
     }
@@ -103,6 +105,24 @@ impl Idle {
             }
         }
         None
+    }
+
+    /// How much of a `sleep` may pass before the writer looks whether a record has asked for a flush.
+    pub(crate) fn until_look(&self, sleep: Duration) -> Duration {
+        if self.records_may_ask { sleep.min(FLUSH_LOOK) } else { sleep }
+    }
+
+    /// Sleeps for `time`, or until a record has asked for a flush, by calls of `park`, which returns `false` if something
+    /// has ended it early. `flush_asked` takes the request.
+    pub(crate) fn sleep(&self, time: Duration, flush_asked: impl Fn() -> bool, mut park: impl FnMut(Duration) -> bool) {
+        let mut left = time;
+        while !left.is_zero() {
+            let part = self.until_look(left);
+            if self.records_may_ask && flush_asked() || !park(part) {
+                break;
+            }
+            left -= part;
+        }
     }
 
     /// Notes that a sleep has ended.
@@ -140,7 +160,7 @@ impl Idle {
         }
         let sleep = self.quiet.min(SHORT_SLEEP_MAX).max(self.quiet / QUIET_PART).max(self.allowed);
         let turns = self.woken.map_or(Duration::ZERO, |woken| woken.elapsed());
-        let longest = turns.saturating_mul(SLEEP_TO_TURNS).clamp(self.sleep_max, self.dear_sleep_max);
+        let longest = turns.saturating_mul(SLEEP_TO_TURNS).clamp(self.sleep_max, self.long_turn_sleep_max);
         let sleep = sleep.clamp(SLEEP_MIN, longest);
         self.quiet = self.quiet.saturating_add(sleep);
         Some(sleep)
@@ -228,14 +248,38 @@ mod tests {
     }
 
     #[test]
+    fn a_sleep_ends_within_a_millisecond_of_a_records_request() {
+        let time = Duration::from_micros(9_500);
+        let slept = |records_may_ask, asked_after, woken_after| {
+            let mut parks = 0;
+            let mut slept = Duration::ZERO;
+            let parked = std::cell::Cell::new(0);
+            idle(Duration::from_secs(1), records_may_ask).sleep(
+                time,
+                || parked.get() >= asked_after,
+                |part| {
+                    parks += 1;
+                    parked.set(parks);
+                    slept += part;
+                    parks < woken_after
+                },
+            );
+            (parks, slept)
+        };
+        assert_eq!(slept(true, u32::MAX, u32::MAX), (10, time), "nobody asks");
+        assert_eq!(slept(true, 3, u32::MAX), (3, 3 * FLUSH_LOOK));
+        assert_eq!(slept(true, 0, u32::MAX), (0, Duration::ZERO), "asked before");
+        assert_eq!(slept(true, u32::MAX, 2), (2, 2 * FLUSH_LOOK), "woken");
+        assert_eq!(slept(false, 0, u32::MAX), (1, time), "no record may ask");
+    }
+
+    #[test]
     fn sleeps_are_longer_if_turns_are() {
         let second = Duration::from_secs(1);
-        for (interval, records_may_ask, longest) in [
-            (Duration::from_millis(100), false, Duration::from_millis(25)),
-            (second, false, DEAR_SLEEP_MAX),
-            (second, true, RECORD_FLUSH_SLEEP_MAX),
-        ] {
-            let mut idle = idle(interval, records_may_ask);
+        for (interval, longest) in
+            [(Duration::from_millis(100), Duration::from_millis(25)), (second, LONG_TURN_SLEEP_MAX)]
+        {
+            let mut idle = idle(interval, false);
             sleeps_within(&mut idle, 10 * second);
             // A turn that began a second ago takes at least a second.
             idle.note_woken(Instant::now().checked_sub(second).expect("the machine runs for longer"));
@@ -250,11 +294,9 @@ mod tests {
     #[test]
     fn no_sleep_is_longer_than_a_quarter_of_the_flush_interval() {
         for interval in [Duration::from_millis(1), Duration::from_millis(10), Duration::from_secs(3600)] {
-            for (records_may_ask, longest) in [(false, SLEEP_MAX), (true, RECORD_FLUSH_SLEEP_MAX)] {
-                let sleeps = sleeps_within(&mut idle(interval, records_may_ask), Duration::from_secs(2));
-                let longest = longest.min(interval / INTERVAL_PART);
-                assert!(sleeps.iter().all(|&sleep| sleep <= longest), "{interval:?}, {records_may_ask}");
-            }
+            let sleeps = sleeps_within(&mut idle(interval, false), Duration::from_secs(2));
+            let longest = SLEEP_MAX.min(interval / INTERVAL_PART);
+            assert!(sleeps.iter().all(|&sleep| sleep <= longest), "{interval:?}");
         }
     }
 }
