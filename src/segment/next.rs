@@ -1,6 +1,6 @@
 //! The segment after the present one: not asked for, asked for, ready, or refused and to be asked for again later.
 //!
-//! Used by [`Segments`](super::Segments). The [`prepare`](super::prepare) thread makes the file.
+//! Used by [`Segments`](super::Segments). The [`preparing`](super::preparing) thread makes the file.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use crate::delays::Delays;
 use crate::error::Error;
 
-use super::fill::{NamedFile, Prepared};
-use super::prepare::Preparer;
+use super::preparing::{NamedFile, Prepared, Preparer};
 
 /// How long to wait after a segment could not be made.
 const RETRY_DELAYS: Delays = Delays { first: Duration::from_secs(1), longest: Duration::from_secs(30) };

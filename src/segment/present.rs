@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::format::GRID_BYTES;
 
-use super::fill::{NamedFile, Prepared};
+use super::preparing::{NamedFile, Prepared};
 
 /// The file and offset at which a block is to be written.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use crate::grouped::Size;
 use crate::rotate_at::RotateAt;
 use crate::sys::file::file_size_limit;
 
-use super::retention::Limits;
+use super::preparing::Limits;
 
 /// How long `open` waits for the first segment's zeros, except in tests. After that the segment is used without more
 /// zeros.

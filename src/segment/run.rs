@@ -1,7 +1,7 @@
 //! The segments of one run: where the next block goes, when the next segment begins, and when the one before it is cut.
 //!
 //! Called by the writer. It chooses names, sizes and identities, and neither reads nor writes blocks. The
-//! [`prepare`](super::prepare) thread makes and removes the files.
+//! [`preparing`](super::preparing) thread makes and removes the files.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -13,15 +13,12 @@ use crate::format::{LogId, StoredRunId};
 use crate::sys;
 use crate::sys::directory::OpenDirectory;
 
-use super::archive::Archive;
 use super::directory::Directory;
-use super::fill::{Left, Prepared};
 use super::next::{NextSegment, Quiet};
-use super::prepare::Preparer;
+use super::preparing::{Archive, Left, Prepared, Preparer, Threads};
 use super::present::{PresentSegment, WriteTarget};
 use super::random::{random_bytes, random_id};
 use super::rules::Rules;
-use super::threads::Threads;
 use super::timetable::Timetable;
 
 /// Why the next segment is to begin, the most urgent reason last.

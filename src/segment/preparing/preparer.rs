@@ -1,7 +1,7 @@
 //! A log's handle to the thread that makes, cuts and removes its segment files, so that the writer does not wait for
 //! these.
 //!
-//! Used by [`Segments`](super::Segments) and [`next`](super::next). Nothing here touches a file.
+//! Used by [`Segments`](crate::segment::Segments) and [`next`](crate::segment::next). Nothing here touches a file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 use super::archive::Archive;
-use super::directory::Directory;
 use super::fill::{Left, NamedFile, Prepared, Wanted};
 use super::orders::{End, Job, Order, Pace, Signals};
 use super::threads::{Thread, Threads};
 use super::work::{Parts, Work, thread_is_gone};
+use crate::segment::directory::Directory;
 
 /// A log's handle to the thread that prepares its segments.
-pub(super) struct Preparer {
+pub(in crate::segment) struct Preparer {
     /// The directory's absolute path at open, for messages.
-    pub(super) path: PathBuf,
+    pub(in crate::segment) path: PathBuf,
     thread: Arc<Thread>,
     /// The log's number at the thread.
     number: u64,
@@ -36,7 +36,7 @@ impl Preparer {
     ///
     /// # Errors
     /// [`Error::Io`] if no thread can be started.
-    pub(super) fn start(
+    pub(in crate::segment) fn start(
         directory: &Directory,
         newest: u64,
         direct: bool,
@@ -64,19 +64,19 @@ impl Preparer {
     }
 
     /// Asks for the file of segment `index` with `bytes`. However little space there is, it gets at least `bytes_min`.
-    pub(super) fn ask(&self, index: u64, bytes: u64, bytes_min: u64) {
+    pub(in crate::segment) fn ask(&self, index: u64, bytes: u64, bytes_min: u64) {
         self.signals.set_pace(Pace::Unhurried);
         self.signals.make_waits.store(true, Ordering::Relaxed);
         self.order(Order::Make { index, wanted: Wanted { bytes, bytes_min } });
     }
 
     /// Asks for the file as soon as possible: the thread finishes its current write of zeros and stops there.
-    pub(super) fn hurry(&self) {
+    pub(in crate::segment) fn hurry(&self) {
         self.signals.set_pace(Pace::Hurried);
     }
 
     /// The file that was asked for, or why it could not be made; `None` until either is known.
-    pub(super) fn poll(&self) -> Option<Result<Prepared>> {
+    pub(in crate::segment) fn poll(&self) -> Option<Result<Prepared>> {
         match self.made.as_ref()?.try_recv() {
             Ok(made) => Some(made),
             Err(TryRecvError::Empty) => None,
@@ -88,7 +88,7 @@ impl Preparer {
     ///
     /// # Errors
     /// Those of making the file.
-    pub(super) fn wait(&self, patience: Duration) -> Result<Prepared> {
+    pub(in crate::segment) fn wait(&self, patience: Duration) -> Result<Prepared> {
         let gone = || thread_is_gone(&self.path);
         let made = self.made.as_ref().ok_or_else(gone)?;
         if let Ok(made) = made.recv_timeout(patience) {
@@ -99,40 +99,40 @@ impl Preparer {
     }
 
     /// Orders the cut of a file that the writer has left.
-    pub(super) fn cut(&self, left: Left) {
+    pub(in crate::segment) fn cut(&self, left: Left) {
         self.order(Order::Cut(left));
     }
 
     /// Orders the removal of a file that was prepared and not used.
-    pub(super) fn remove(&self, unused: NamedFile) {
+    pub(in crate::segment) fn remove(&self, unused: NamedFile) {
         self.order(Order::Remove(unused));
     }
 
     /// Orders the removal of all segments that the limits do not keep. Segment `newest` and later ones stay.
-    pub(super) fn retain(&self, newest: u64) {
+    pub(in crate::segment) fn retain(&self, newest: u64) {
         if self.signals.ask_to_retain(newest) {
             self.order(Order::Retain);
         }
     }
 
     /// Like [`Preparer::retain`], with the `newest` of the last call.
-    pub(super) fn retain_again(&self) {
+    pub(in crate::segment) fn retain_again(&self) {
         self.retain(self.signals.newest());
     }
 
     /// Takes the notes about removals since the last call.
-    pub(super) fn take_notes(&self) -> impl Iterator<Item = String> {
+    pub(in crate::segment) fn take_notes(&self) -> impl Iterator<Item = String> {
         self.notes.try_iter()
     }
 
     /// Orders work in the log's directory, before all other orders.
-    pub(super) fn do_beside(&self, job: Job) {
+    pub(in crate::segment) fn do_beside(&self, job: Job) {
         self.order(Order::DoBeside(job));
     }
 
     /// Ends the run after all orders are done: cuts the `present` segment, removes the `unused` one and a file that was
     /// made and not taken, and calls `then`. All this happens on the thread; this call does not wait for it.
-    pub(super) fn end(
+    pub(in crate::segment) fn end(
         mut self,
         present: Option<Left>,
         unused: Option<NamedFile>,
@@ -145,7 +145,7 @@ impl Preparer {
     }
 
     /// Ends a run that holds nothing, and waits for that.
-    pub(super) fn undo(self) {
+    pub(in crate::segment) fn undo(self) {
         let (sender, done) = channel();
         self.end(None, None, move || {
             let _ = sender.send(());

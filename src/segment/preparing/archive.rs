@@ -23,10 +23,10 @@ use crate::sys::Entry;
 use crate::sys::directory::OpenDirectory;
 
 use super::age::Beginning;
-use super::inspect::{Content, Search, inspect, search_for_bytes};
-use super::location::Location;
 use super::retention::{Held, Limits, surplus};
 use super::trim::{Cut, cut_zeros};
+use crate::segment::inspect::{Content, Search, inspect, search_for_bytes};
+use crate::segment::location::Location;
 
 /// What one call of [`Archive::retire`] or [`Archive::sweep`] has done so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,10 +38,10 @@ pub(super) struct Progress {
 }
 
 /// The files of one log.
-pub(super) struct Archive {
+pub(in crate::segment) struct Archive {
     location: Arc<Location>,
     log: LogId,
-    pub(super) limits: Limits,
+    pub(in crate::segment) limits: Limits,
     beginning: Beginning,
     /// Whether a note has said that the pause before the run does not count.
     pause_noted: bool,
@@ -63,7 +63,13 @@ pub(super) struct Archive {
 
 impl Archive {
     /// The files of `log` at `location`. Those up to number `inherited` are of earlier runs.
-    pub(super) fn new(location: Arc<Location>, log: LogId, inherited: u64, limits: Limits, clock: Clock) -> Archive {
+    pub(in crate::segment) fn new(
+        location: Arc<Location>,
+        log: LogId,
+        inherited: u64,
+        limits: Limits,
+        clock: Clock,
+    ) -> Archive {
         Archive {
             location,
             log,

@@ -1,6 +1,6 @@
 //! The orders of a log to the thread that prepares its segments, and the signals between the two. No I/O.
 //!
-//! [`prepare`](super::prepare) sends the orders, [`work`](super::work) carries them out.
+//! [`preparer`](super::preparer) sends the orders, [`work`](super::work) carries them out.
 //!
 //! | name | release | acquire | carries |
 //! |---|---|---|---|

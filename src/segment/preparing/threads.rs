@@ -1,7 +1,7 @@
 //! The threads that prepare segments, one for each file system, and how each serves its logs.
 //!
 //! A logger that is opened by itself makes its own set; the logs of an engine share one. A file system that hangs holds
-//! only the thread of its own logs. [`prepare`](super::prepare) is a log's handle to its thread, and
+//! only the thread of its own logs. [`preparer`](super::preparer) is a log's handle to its thread, and
 //! [`work`](super::work) does the work for one log, in steps of milliseconds. After each step the thread chooses the
 //! log that needs it most.
 

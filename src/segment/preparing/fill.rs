@@ -16,7 +16,7 @@ use crate::sys::FileId;
 use crate::sys::directory::OpenDirectory;
 use crate::sys::write::{grain, write_whole};
 
-use super::publish::publish;
+use crate::segment::publish::publish;
 
 /// How many zeros are written in one step. It takes a tenth of a millisecond on a fast disk, and some milliseconds on a
 /// slow one. A larger buffer is no faster, and takes memory.
@@ -26,11 +26,11 @@ const CHUNK_BYTES: usize = 256 << 10;
 const FREE_SPACE_SHARE: u64 = 8;
 
 /// A segment's open file, and its name.
-pub(super) struct NamedFile {
-    pub(super) file: Arc<File>,
+pub(in crate::segment) struct NamedFile {
+    pub(in crate::segment) file: Arc<File>,
     /// Keeps the directory in which the file was made open.
-    pub(super) directory: Arc<OpenDirectory>,
-    pub(super) name: String,
+    pub(in crate::segment) directory: Arc<OpenDirectory>,
+    pub(in crate::segment) name: String,
     id: Option<FileId>,
 }
 
@@ -44,13 +44,13 @@ impl NamedFile {
     }
 
     /// Its path, for messages.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(in crate::segment) fn path(&self) -> PathBuf {
         self.directory.path_of(&self.name)
     }
 
     /// Why the file's name does not lead to it any more, as a clause that follows the name; `None` if it does. Nobody
     /// would find what is written to a lost file.
-    pub(super) fn why_lost(&self) -> Option<&'static str> {
+    pub(in crate::segment) fn why_lost(&self) -> Option<&'static str> {
         let deleted = || sys::file::is_deleted(&self.file).then_some("was deleted while in use");
         let Some(id) = self.id else { return deleted() };
         match self.directory.id_of(&self.name) {
@@ -63,7 +63,7 @@ impl NamedFile {
     }
 
     /// Removes the file, unless its name belongs to another file now.
-    pub(super) fn remove(&self) {
+    pub(in crate::segment) fn remove(&self) {
         if self.why_lost().is_none() {
             // If this fails, the next open removes the unused file.
             let _ = self.directory.remove(&self.name);
@@ -72,19 +72,19 @@ impl NamedFile {
 }
 
 /// A file that is ready for blocks. Its maker does not touch it any more.
-pub(super) struct Prepared {
-    pub(super) file: NamedFile,
-    pub(super) index: u64,
+pub(in crate::segment) struct Prepared {
+    pub(in crate::segment) file: NamedFile,
+    pub(in crate::segment) index: u64,
     /// Its size, a multiple of 4096: the wanted bytes, or fewer if the file system had no room for more.
-    pub(super) bytes: u64,
+    pub(in crate::segment) bytes: u64,
     /// Why its preparation is not complete, if it is not.
-    pub(super) shortfall: Option<String>,
+    pub(in crate::segment) shortfall: Option<String>,
 }
 
 /// A file to which the writer writes no more. All its writes are durable.
-pub(super) struct Left {
-    pub(super) file: Arc<File>,
-    pub(super) used_bytes: u64,
+pub(in crate::segment) struct Left {
+    pub(in crate::segment) file: Arc<File>,
+    pub(in crate::segment) used_bytes: u64,
 }
 
 impl Left {

@@ -16,9 +16,9 @@ use crate::sync::lock;
 
 use super::archive::Archive;
 use super::fill::{Filling, Prepared, Wanted, Zeros};
-use super::location::Location;
-use super::lock::{LogLock, SharedLock};
 use super::orders::{End, Job, Order, Pace, Signals};
+use crate::segment::location::Location;
+use crate::segment::lock::{LogLock, SharedLock};
 
 /// How often to look for segments that have become too old.
 const AGING_INTERVAL: Duration = Duration::from_secs(60);
