@@ -2,9 +2,9 @@
 //!
 //! A run with rings in shared memory has a [link](crate::crash::link) in the log's directory. For each link, `run`
 //! finds the ring file (`ring_file`), compares it with the run's blocks (`account`; `without_segments` if none is
-//! left), and writes the records of each ring (`source`) that no block has into a segment of that run (`compose`). What
-//! a flight recorder has left becomes a `snapshot`. Ring files that no log needs are removed (`sweep`). Of all the
-//! library, this alone uses the reader.
+//! left), and writes what is `missing`: the records of each ring (`source`) that no block has go into a segment of that
+//! run (`compose`), and what a flight recorder has left into a `snapshot`. Ring files that no log needs are removed
+//! (`sweep`). Of all the library, this alone uses the reader.
 //!
 //! It trusts no byte of a ring file, and can be killed at any moment. A segment appears whole or not at all, and a
 //! record that is in a block is not written again. The ring file is removed after that.
@@ -16,6 +16,7 @@ mod without_segments;
 mod source;
 mod compose;
 mod snapshot;
+mod missing;
 mod run;
 mod sweep;
 

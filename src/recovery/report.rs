@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::error::Error;
 use crate::grouped::{Grouped, counted};
 use crate::reader::{RunId, Verdict};
 
@@ -62,6 +63,23 @@ pub enum RecoveryOutcome {
     /// Nothing was recovered, and the log names the rings no more: [`forget`](crate::forget) has given them up. The run
     /// stays without an end.
     Forgotten,
+}
+
+/// The result of a step, or why the run is not recovered, or not whole.
+pub(super) type OrStop<T> = Result<T, Stop>;
+
+/// Why a run is not recovered, or not whole.
+pub(super) enum Stop {
+    /// Its rings are gone with the machine's memory, and its link is removed.
+    Gone,
+    /// Everything stays as it is.
+    Left(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Left(error.to_string())
+    }
 }
 
 impl Recovery {
