@@ -26,6 +26,7 @@ use body::{Body, TimeSpan};
 pub(crate) use callsites::{Callsites, Definition, Lookup};
 use definitions::Definitions;
 use gaps::Gaps;
+use packed::Notes;
 pub(crate) use packed::{Added, Last, PackedRecords};
 pub(crate) use plain::Records;
 pub(crate) use record::RecordMeta;
@@ -115,7 +116,7 @@ impl Block {
         own_sequence: &'a mut u64,
     ) -> PackedRecords<'a> {
         let Block { body, gaps, definitions, .. } = self;
-        PackedRecords::new(body, gaps, definitions, callsites, last, own_sequence)
+        PackedRecords::new(body, last, Notes { gaps, definitions, callsites, own_sequence })
     }
 
     /// Whether the open shard is a packed one of `producer`.

@@ -38,43 +38,29 @@ pub(crate) struct PackedRecords<'a> {
     last_ns: u64,
     /// The levels of the shard's messages.
     message_levels: u8,
-    gaps: &'a mut Gaps,
-    definitions: &'a mut Definitions,
-    callsites: &'a mut Callsites,
+    notes: Notes<'a>,
+}
+
+/// What is noted besides the records: what explains them, and what they need to be read.
+pub(super) struct Notes<'a> {
+    pub(super) gaps: &'a mut Gaps,
+    pub(super) definitions: &'a mut Definitions,
+    pub(super) callsites: &'a mut Callsites,
     /// The number of the writer's next own record.
-    own_sequence: &'a mut u64,
+    pub(super) own_sequence: &'a mut u64,
 }
 
 impl<'a> PackedRecords<'a> {
-    /// Begins to add records of `producer`, whose last record was at `last_ns` and has the sequence before `sequence`.
+    /// Begins to add records after the producer's `last` one.
     #[inline]
-    pub(super) fn new(
-        body: &'a mut Body,
-        gaps: &'a mut Gaps,
-        definitions: &'a mut Definitions,
-        callsites: &'a mut Callsites,
-        last: Last,
-        own_sequence: &'a mut u64,
-    ) -> PackedRecords<'a> {
+    pub(super) fn new(body: &'a mut Body, last: Last, notes: Notes<'a>) -> PackedRecords<'a> {
         let Last { producer, sequence, last_ns } = last;
         let (next_sequence, message_levels) = match body.shard {
             Some(shard) if shard.takes(producer, true) => (shard.next_sequence, shard.layout.message_levels()),
             // No record to come has this sequence, so the first one opens a shard.
             _ => (sequence.wrapping_sub(1), 0),
         };
-        let used = body.used;
-        PackedRecords {
-            body,
-            producer,
-            used,
-            next_sequence,
-            last_ns,
-            message_levels,
-            gaps,
-            definitions,
-            callsites,
-            own_sequence,
-        }
+        PackedRecords { used: body.used, body, producer, next_sequence, last_ns, message_levels, notes }
     }
 
     /// The time of the producer's last record.
@@ -88,8 +74,8 @@ impl<'a> PackedRecords<'a> {
     pub(crate) fn append(&mut self, sequence: u64, timestamp_ns: u64, payload: &[u8]) -> Added {
         let Some((id, values)) = payload.split_first_chunk::<4>() else { return Added::NotPacked };
         let id = u32::from_le_bytes(*id);
-        let mark = self.definitions.mark;
-        let defined = self.callsites.entry_in(id, mark);
+        let mark = self.notes.definitions.mark;
+        let defined = self.notes.callsites.entry_in(id, mark);
         let entry = if let Some(entry) = defined
             && sequence == self.next_sequence
         {
@@ -98,13 +84,14 @@ impl<'a> PackedRecords<'a> {
             let PackedRecords { used, next_sequence, message_levels, .. } = *self;
             let record = New { producer: self.producer, sequence, timestamp_ns, id, values };
             let open = Open { used, next_sequence, message_levels };
-            let PackedRecords { body, gaps, definitions, callsites, own_sequence, .. } = self;
-            match admit(body, gaps, definitions, callsites, own_sequence, open, record) {
+            // A copy of the references: a pointer to `self` would keep its fields out of registers.
+            let Notes { gaps, definitions, callsites, own_sequence } = &mut self.notes;
+            match admit(self.body, Notes { gaps, definitions, callsites, own_sequence }, open, record) {
                 Ok(at) if at == used => {}
                 Ok(at) => (self.used, self.last_ns, self.message_levels) = (at, timestamp_ns, 0),
                 Err(refusal) => return refusal,
             }
-            let Some(entry) = self.callsites.entry_in(id, mark) else { return Added::NotPacked };
+            let Some(entry) = self.notes.callsites.entry_in(id, mark) else { return Added::NotPacked };
             entry
         };
         let delta_ns = timestamp_ns - self.last_ns;
@@ -114,7 +101,7 @@ impl<'a> PackedRecords<'a> {
         {
             self.used + pack_words(room, entry.code, delta_ns, words, plain)
         } else {
-            match pack_any(room, self.used, self.callsites.definition(id), delta_ns, (id, values)) {
+            match pack_any(room, self.used, self.notes.callsites.definition(id), delta_ns, (id, values)) {
                 Ok(used) => used,
                 Err(refusal) => return refusal,
             }
@@ -203,15 +190,8 @@ struct New<'a> {
 /// the offset of the record, for which there is enough room.
 #[cold]
 #[inline(never)]
-fn admit(
-    body: &mut Body,
-    gaps: &mut Gaps,
-    definitions: &mut Definitions,
-    callsites: &mut Callsites,
-    own_sequence: &mut u64,
-    open: Open,
-    record: New<'_>,
-) -> Result<usize, Added> {
+fn admit(body: &mut Body, notes: Notes<'_>, open: Open, record: New<'_>) -> Result<usize, Added> {
+    let Notes { gaps, definitions, callsites, own_sequence } = notes;
     let New { producer, sequence, timestamp_ns, id, values } = record;
     let is_defined = callsites.entry_in(id, definitions.mark).is_some();
     let Some(definition) = callsites.find(id) else { return Err(Added::NotPacked) };
