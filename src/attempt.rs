@@ -22,8 +22,8 @@ pub(crate) fn flags(record: &(impl Appendable + ?Sized)) -> u8 {
     if record.is_cut() { RecordFlags::TRUNCATED } else { 0 }
 }
 
-/// Whether records of `level` may take the room that is kept for grave ones.
-pub(crate) fn is_grave(level: Level) -> bool {
+/// Whether records of `level` may take the room that is kept for severe ones.
+pub(crate) fn is_severe(level: Level) -> bool {
     level <= Level::Warn
 }
 

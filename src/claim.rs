@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::appendable::Message;
-use crate::attempt::{drop_newest, is_grave, refuse, tag};
+use crate::attempt::{drop_newest, is_severe, refuse, tag};
 use crate::clock::Clock;
 use crate::format::Kind;
 use crate::level::Level;
@@ -125,11 +125,11 @@ impl Producer {
         if end.has_reserve() {
             return Ok(Place::Buffer);
         }
-        let grave = is_grave(level);
-        if end.make_room(bytes, grave).is_ok() {
+        let severe = is_severe(level);
+        if end.make_room(bytes, severe).is_ok() {
             return Ok(Place::Ring);
         }
-        let waited = wait_or_drop(self.shared(), end, DropCause::Full, |_| end.make_room(bytes, grave).is_ok());
+        let waited = wait_or_drop(self.shared(), end, DropCause::Full, |_| end.make_room(bytes, severe).is_ok());
         waited.map_or(Ok(Place::Ring), Err)
     }
 }

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::appendable::Appendable;
-use crate::attempt::{self, UNHEARD, accepted, drop_newest, enter, flags, is_grave, refuse, tag};
+use crate::attempt::{self, UNHEARD, accepted, drop_newest, enter, flags, is_severe, refuse, tag};
 use crate::config::Overflow;
 use crate::delays::Delays;
 use crate::error::Error;
@@ -142,7 +142,7 @@ impl Attempt<'_> {
             tag |= UNHEARD;
         }
         let appended =
-            end.append(tag, record, || ticks).or_else(|_| end.append_beyond(is_grave(level), tag, record, || ticks));
+            end.append(tag, record, || ticks).or_else(|_| end.append_beyond(is_severe(level), tag, record, || ticks));
         let waits = matches!(shared.settings.config.overflow, Overflow::Block | Overflow::BlockFor(_));
         let outcome = match appended {
             Ok(()) => Some(accepted(record)),

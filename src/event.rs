@@ -297,7 +297,7 @@ mod tests {
 
     /// How many of these records fill a ring that nobody empties.
     fn fits(append: impl Fn(&Producer) -> Outcome) -> usize {
-        let config = Config::new("never created").reserve_bytes(0).grave_eighths(0).ring_bytes(RING_BYTES);
+        let config = Config::new("never created").reserve_bytes(0).severe_only_eighths(0).ring_bytes(RING_BYTES);
         let shared = log_with(config);
         let (id, end) = shared.registry.register(RING_BYTES, String::new(), 0).expect("a ring");
         let producer = Producer::new(shared, id, end);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::appendable::{Appendable, Message};
-use crate::attempt::{self, accepted, drop_newest, enter, flags, is_grave, refuse, tag};
+use crate::attempt::{self, accepted, drop_newest, enter, flags, is_severe, refuse, tag};
 use crate::clock::Clock;
 use crate::config::Overflow;
 use crate::elsewhere::{Elsewhere, Reentrant};
@@ -382,7 +382,7 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn append_beyond<A: Appendable>(&self, end: &ProducerEnd, level: Level, record: A) -> Outcome {
-        match end.append_beyond(is_grave(level), tag(record.kind(), level, 0), &record, Clock::counter) {
+        match end.append_beyond(is_severe(level), tag(record.kind(), level, 0), &record, Clock::counter) {
             Ok(()) => Outcome::Written,
             Err(cause) => drop_newest(end, cause),
         }
@@ -400,10 +400,10 @@ impl Producer {
         record: &(impl Appendable + ?Sized),
         accepted: Outcome,
     ) -> Outcome {
-        let grave = is_grave(level);
-        if let Err(cause) = end.append_beyond(grave, tag, record, || self.clock.ticks()) {
+        let severe = is_severe(level);
+        if let Err(cause) = end.append_beyond(severe, tag, record, || self.clock.ticks()) {
             wait_or_drop(&self.shared, end, cause, |ticks| {
-                end.append(tag, record, || ticks).is_ok() || end.append_beyond(grave, tag, record, || ticks).is_ok()
+                end.append(tag, record, || ticks).is_ok() || end.append_beyond(severe, tag, record, || ticks).is_ok()
             })
             .unwrap_or(accepted)
         } else {

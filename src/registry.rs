@@ -54,7 +54,7 @@ pub(crate) struct RingRules {
     pub(crate) overwrite: bool,
     /// Bytes of each ring's reserve; 0 for none.
     pub(crate) reserve_bytes: usize,
-    /// The last eighths of each ring's room, and of the memory, that are kept for grave records.
+    /// The last eighths of each ring's room, and of the memory, that are kept for severe records.
     pub(crate) kept_eighths: u32,
     /// The largest window that is asked for without its own limit.
     pub(crate) largest_bytes: usize,

@@ -1,5 +1,5 @@
 //! A burst that comes while the device takes no write is in the files afterwards, whole: behind a ring's window stands
-//! a reserve, whose memory is bounded, kept in part for grave records, and given back.
+//! a reserve, whose memory is bounded, kept in part for severe records, and given back.
 #![cfg(feature = "unstable")]
 
 mod support;
@@ -162,25 +162,25 @@ fn a_burst_beyond_the_memory_of_all_rings_is_dropped_with_that_cause() {
     assert_eq!((stats.dropped, stats.dropped_by.count(LossCause::RingMemory)), (1, 1));
     assert!(stats.ring_memory.used_bytes <= stats.ring_memory.limit_bytes);
     assert_eq!(stats.ring_memory.limit_bytes, limit as u64);
-    // The last eighth of the memory is kept for grave records.
+    // The last eighth of the memory is kept for severe records.
     assert!(written * RECORD_BYTES <= limit as u64 / 8 * 7);
     assert_eq!(producer.log(Level::Warn, MESSAGE), Outcome::Written);
 }
 
 #[test]
-fn grave_records_are_the_last_to_be_dropped() {
+fn severe_records_are_the_last_to_be_dropped() {
     for reserve_bytes in [64 << 10, 0] {
         for overflow in [Overflow::DropNewest, Overflow::BlockFor(std::time::Duration::from_millis(1))] {
             let small = |config: Config| config.ring_bytes(8192).reserve_bytes(reserve_bytes).overflow(overflow);
             let rig = Rig::new(small);
             let producer = rig.logger.producer().expect("a ring");
             while producer.log(Level::Info, MESSAGE) == Outcome::Written {}
-            let mut grave = 0;
-            while producer.log(if grave % 2 == 0 { Level::Warn } else { Level::Error }, MESSAGE) == Outcome::Written {
-                grave += 1;
+            let mut severe = 0;
+            while producer.log(if severe % 2 == 0 { Level::Warn } else { Level::Error }, MESSAGE) == Outcome::Written {
+                severe += 1;
             }
             let kept = reserve_bytes.max(8192 * usize::from(reserve_bytes == 0)) as u64 / 8;
-            assert!((kept / RECORD_BYTES - 1..=kept / RECORD_BYTES + 1).contains(&grave), "{grave} of {kept} bytes");
+            assert!((kept / RECORD_BYTES - 1..=kept / RECORD_BYTES + 1).contains(&severe), "{severe} of {kept} bytes");
             rig.control.block_submit(false);
             rig.logger.close().expect("a clean end");
         }

@@ -164,14 +164,14 @@ fn a_full_ring_refuses_a_claim_as_its_policy_says() {
 }
 
 #[test]
-fn a_grave_claim_takes_the_room_that_is_kept_for_such() {
-    let mut rig = Rig::new(|config| config.grave_eighths(2));
+fn a_severe_claim_takes_the_room_that_is_kept_for_such() {
+    let mut rig = Rig::new(|config| config.severe_only_eighths(2));
     rig.control.hold();
     while rig.compose(&[b'x'; 200]) == Outcome::Written {}
-    let mut claim = rig.producer.claim(Level::Error, 5).expect("the room that is kept");
-    claim.copy_from_slice(b"grave");
+    let mut claim = rig.producer.claim(Level::Error, 6).expect("the room that is kept");
+    claim.copy_from_slice(b"severe");
     assert_eq!(claim.commit(), Outcome::Written);
-    assert!(rig.records().iter().any(|(_, message)| message == b"grave"));
+    assert!(rig.records().iter().any(|(_, message)| message == b"severe"));
 }
 
 #[test]

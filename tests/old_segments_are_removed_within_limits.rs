@@ -155,7 +155,8 @@ fn identity_under(overflow: Overflow) {
     let directory = support::directory();
     let path = directory.path().join("log");
     run(small(&path), 2);
-    let config = small(&path).ring_bytes(4096).reserve_bytes(0).grave_eighths(0).overflow(overflow).retain_segments(3);
+    let config =
+        small(&path).ring_bytes(4096).reserve_bytes(0).severe_only_eighths(0).overflow(overflow).retain_segments(3);
     let logger = Logger::open(config).expect("a log");
     let done = AtomicBool::new(false);
     let all: Vec<Attempts> = std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Snapshots are taken after a grave record, at a panic, and from time to time, by a thread of the library: the append
+//! Snapshots are taken after a severe record, at a panic, and from time to time, by a thread of the library: the append
 //! waits for none of them.
 
 mod support;
@@ -38,19 +38,19 @@ fn listed(path: &Path) -> Vec<SnapshotInfo> {
 }
 
 #[test]
-fn a_grave_record_takes_a_snapshot_of_what_led_to_it() {
+fn a_severe_record_takes_a_snapshot_of_what_led_to_it() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(config(&path).snapshot_on(Level::Warn)).expect("a log");
     let producer = logger.producer_named("orders").expect("a ring");
     assert_eq!(producer.log(Level::Debug, "what led to it"), Outcome::Recorded);
-    assert_eq!(producer.log(Level::Info, "not grave"), Outcome::Written);
+    assert_eq!(producer.log(Level::Info, "not severe"), Outcome::Written);
     assert_eq!(logger.stats().recorder.expect("a recorder").snapshots, 0);
-    assert_eq!(producer.log(Level::Warn, "grave"), Outcome::Written);
+    assert_eq!(producer.log(Level::Warn, "severe"), Outcome::Written);
     wait_for(&logger, 1);
     // Structured, and through the thread's own producer; more than a second has passed or the log ends: none is missed.
     assert_eq!(logger.log(Level::Trace, "what led to the next"), Outcome::Recorded);
-    assert_eq!(error!(logger, "graver", id = 42), Outcome::Written);
+    assert_eq!(error!(logger, "more severe", id = 42), Outcome::Written);
     logger.close().expect("a clean end");
     let listed = listed(&path);
     let shown: Vec<_> = listed.iter().map(|snapshot| (&*snapshot.reason, messages(&snapshot.path))).collect();
@@ -59,26 +59,26 @@ fn a_grave_record_takes_a_snapshot_of_what_led_to_it() {
 }
 
 #[test]
-fn grave_records_without_anything_recorded_take_none() {
+fn severe_records_without_anything_recorded_take_none() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(config(&path).snapshot_on(Level::Error)).expect("a log");
     for _ in 0..100 {
-        assert_eq!(logger.log(Level::Error, "grave"), Outcome::Written);
+        assert_eq!(logger.log(Level::Error, "severe"), Outcome::Written);
     }
     logger.close().expect("a clean end");
     assert_eq!((listed(&path), path.join("snapshots").exists()), (Vec::new(), false));
 }
 
 #[test]
-fn a_grave_record_that_the_log_does_not_take_counts_too() {
+fn a_severe_record_that_the_log_does_not_take_counts_too() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let logger = Logger::open(config(&path).level(Level::Off).snapshot_on(Level::Error)).expect("a log");
-    assert_eq!(logger.log(Level::Error, "grave"), Outcome::Recorded);
+    assert_eq!(logger.log(Level::Error, "severe"), Outcome::Recorded);
     wait_for(&logger, 1);
     logger.close().expect("a clean end");
-    assert_eq!(messages(&listed(&path)[0].path), ["grave"]);
+    assert_eq!(messages(&listed(&path)[0].path), ["severe"]);
     assert_eq!(messages(&path), Vec::<String>::new());
 }
 
@@ -160,7 +160,7 @@ fn one_that_cannot_be_written_is_counted_and_its_records_are_in_the_next() {
     assert_eq!(logger.log(Level::Debug, "one"), Outcome::Recorded);
     let refusal = logger.snapshot("refused").expect_err("no folder");
     assert!(refusal.to_string().contains("snapshots"), "{refusal}");
-    assert_eq!(logger.log(Level::Error, "grave"), Outcome::Written);
+    assert_eq!(logger.log(Level::Error, "severe"), Outcome::Written);
     while logger.stats().recorder.expect("a recorder").snapshots_failed < 2 {
         thread::yield_now();
     }

@@ -315,7 +315,7 @@ fn logs_of_an_engine_have_recorders_of_their_own() {
     for (path, logger) in paths.iter().zip(&loggers) {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         assert_eq!(logger.log(Level::Debug, &name), Outcome::Recorded);
-        assert_eq!(error!(logger, "grave"), Outcome::Written);
+        assert_eq!(error!(logger, "severe"), Outcome::Written);
     }
     engine.close().expect("a clean end");
     for path in &paths {

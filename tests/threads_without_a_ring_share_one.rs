@@ -95,7 +95,7 @@ fn a_full_shared_ring_drops_and_counts_as_any_other() {
 }
 
 #[test]
-fn grave_records_are_the_last_to_be_dropped_where_windows_take_all_memory() {
+fn severe_records_are_the_last_to_be_dropped_where_windows_take_all_memory() {
     let directory = support::directory();
     let path = directory.path().join("log");
     let control = Control::default();

@@ -21,7 +21,7 @@ fn config(directory: &Path) -> Config {
     Config::new(directory.join("log"))
         .ring_bytes(4096)
         .reserve_bytes(0)
-        .grave_eighths(0)
+        .severe_only_eighths(0)
         .block_bytes(8192)
         .first_segment_bytes(12 << 10)
         .segment_bytes(64 << 10)

@@ -122,7 +122,7 @@ impl Config {
         let crowded_ring_bytes = self.ring_bytes.unwrap_or(RING_BYTES);
         check_ring("ring_bytes", crowded_ring_bytes)?;
         check_reserve(self.reserve_bytes)?;
-        require(self.grave_eighths <= 4, "grave_eighths", self.grave_eighths, "use 0 to 4 eighths")?;
+        require(self.severe_only_eighths <= 4, "severe_only_eighths", self.severe_only_eighths, "use 0 to 4 eighths")?;
         check_block(self.block_bytes)?;
         if let Some(bytes) = self.message_bytes_max {
             check_message(bytes, crowded_ring_bytes, self.block_bytes)?;

@@ -45,7 +45,7 @@ pub enum Overflow {
     BlockFor(Duration),
     /// The oldest records that the writer has not copied yet are lost: for logs whose last records matter most.
     ///
-    /// Rings have no reserve, and keep no room for grave records. A crash can lose accepted records even with
+    /// Rings have no reserve, and keep no room for severe records. A crash can lose accepted records even with
     /// [shared rings](crate::RingMemory), because a record's space is free when it is copied, before it is durable.
     OverwriteOldest,
 }

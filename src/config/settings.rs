@@ -211,12 +211,12 @@ config! {
 
         /// Eighths of each ring's room that only records of level Warn and above may take: 0 to 4; 1 by default.
         ///
-        /// So a ring that is full of ordinary records can still take the few records that explain why. The kept room is
-        /// the end of the reserve and of [`rings_bytes_max`](Config::rings_bytes_max). If there is no reserve, or no
-        /// memory left for it, it is the end of the window. An empty ring takes any record. The policies
-        /// [`Block`](Overflow::Block) and [`OverwriteOldest`](Overflow::OverwriteOldest) keep no room. 0: a full ring
-        /// drops warnings and errors like any other record. Too many: ordinary records are dropped early.
-        grave_eighths(eighths: u32) -> u32 = 1;
+        /// Such records are called severe here. So a ring that is full of others can still take the few that explain
+        /// why. The kept room is the end of the reserve and of [`rings_bytes_max`](Config::rings_bytes_max). If there
+        /// is no reserve, or no memory left for it, it is the end of the window. An empty ring takes any record. The
+        /// policies [`Block`](Overflow::Block) and [`OverwriteOldest`](Overflow::OverwriteOldest) keep no room. 0: a
+        /// full ring drops warnings and errors like any other record. Too many: ordinary records are dropped early.
+        severe_only_eighths(eighths: u32) -> u32 = 1;
 
         /// Bytes of memory for all rings of the log together: at least one ring; 256 MiB by default.
         ///
@@ -428,7 +428,7 @@ config! {
         /// admit: a power of two from 4 KiB to 1 GiB, or 0 for no flight recorder; 0 by default.
         ///
         /// Such records go to no file until a *snapshot* is taken. A snapshot writes the records that all threads have
-        /// kept. [`Logger::snapshot`](crate::Logger::snapshot) takes one. One is also taken after a grave record with
+        /// kept. [`Logger::snapshot`](crate::Logger::snapshot) takes one. One is also taken after an error with
         /// [`snapshot_on`](Config::snapshot_on), at a panic with [`snapshot_on_panic`](Config::snapshot_on_panic), and
         /// at intervals with [`snapshot_every`](Config::snapshot_every). So a service can log at `Info`, and still see
         /// the `Debug` and `Trace` records that led to an error. 64 KiB hold some 700 records of 64 bytes.

@@ -204,7 +204,7 @@ mod tests {
             ring_bytes = "2 MiB"
             thread_ring_bytes = 131072
             reserve_bytes = "4 MiB"
-            grave_eighths = 2
+            severe_only_eighths = 2
             rings_bytes_max = "0.5 GiB"
             ring_memory = "private"
             message_bytes_max = "32 KiB"
@@ -242,7 +242,7 @@ mod tests {
             .ring_bytes(2 << 20)
             .thread_ring_bytes(128 << 10)
             .reserve_bytes(4 << 20)
-            .grave_eighths(2)
+            .severe_only_eighths(2)
             .rings_bytes_max(512 << 20)
             .ring_memory(RingMemory::Private)
             .message_bytes_max(32 << 10)
@@ -436,8 +436,8 @@ mod tests {
                 "line 2, in retain_segments: invalid value: integer `-1`, expected a whole number from 0",
             ),
             (
-                "grave_eighths = -1",
-                "line 1, in grave_eighths: invalid value: integer `-1`, expected a whole number from 0 to 4294967295",
+                "severe_only_eighths = -1",
+                "line 1, in severe_only_eighths: invalid value: integer `-1`, expected a whole number from 0 to 4294967295",
             ),
             ("packing = 1", "line 1, in packing: invalid type: integer `1`, expected true or false"),
             ("path = 5", "line 1, in path: invalid type: integer `5`, expected a path in quotes"),

@@ -1,4 +1,4 @@
-//! When snapshots are taken without a call: after a grave record, at a panic, or at intervals.
+//! When snapshots are taken without a call: after a record of a chosen level, at a panic, or at intervals.
 //!
 //! An append only sets a flag. The writer looks at the flag once a turn, and the thread that prepares segments takes
 //! the snapshot. So neither the producer nor the writer waits for it.
@@ -54,8 +54,8 @@ pub(crate) struct Triggers {
     panics_taken: AtomicU64,
     /// A snapshot was ordered and is not done.
     under_way: AtomicBool,
-    /// The earliest monotonic times of the next snapshot after a grave record, and of the next one by interval. Only
-    /// the writer uses them.
+    /// The earliest monotonic times of the next snapshot after a record of a chosen level, and of the next one by
+    /// interval. Only the writer uses them.
     level_due_ns: AtomicU64,
     time_due_ns: AtomicU64,
     /// For how many of the panics' requests the snapshot is done.
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn grave_records_ask_once_a_second_and_none_is_forgotten() {
+    fn severe_records_ask_once_a_second_and_none_is_forgotten() {
         let triggers = triggers(TriggerRules { on: Some(Level::Warn), ..TriggerRules::default() });
         assert!(triggers.is_asked_by(Level::Error) && triggers.is_asked_by(Level::Warn));
         assert!(!triggers.is_asked_by(Level::Info));

@@ -22,14 +22,14 @@ pub(crate) struct Budget {
     limit: u64,
     /// The memory limit of the process's control group, if `limit` was lowered because of it.
     group_bytes: Option<u64>,
-    /// How many eighths of the limit, at its end, are kept for windows and for the chunks of grave records.
+    /// How many eighths of the limit, at its end, are kept for windows and for the chunks of severe records.
     kept_eighths: u32,
     /// The budget of the engine.
     shared: Option<Arc<Budget>>,
 }
 
 impl Budget {
-    /// An unused budget of `limit` bytes, of which the last `kept_eighths` are kept for grave records.
+    /// An unused budget of `limit` bytes, of which the last `kept_eighths` are kept for severe records.
     pub(crate) fn new(limit: u64, kept_eighths: u32) -> Budget {
         Budget { used: AtomicU64::new(0), limit, group_bytes: None, kept_eighths, shared: None }
     }
@@ -67,9 +67,9 @@ impl Budget {
         }
     }
 
-    /// Takes `bytes` of a reserve for a record, which is `grave` or not. Returns whether the limits allow it.
-    pub(super) fn take_chunks(&self, bytes: u64, grave: bool) -> bool {
-        self.take_leaving(bytes, if grave { 0 } else { self.kept_eighths })
+    /// Takes `bytes` of a reserve for a record, which is `severe` or not. Returns whether the limits allow it.
+    pub(super) fn take_chunks(&self, bytes: u64, severe: bool) -> bool {
+        self.take_leaving(bytes, if severe { 0 } else { self.kept_eighths })
     }
 
     /// Whether [`take_chunks`](Self::take_chunks) would take `bytes` for an ordinary record now.
@@ -174,7 +174,7 @@ mod tests {
         assert!(!one.take(150) && one.refusing(150).limit() == 600, "beyond its own");
         assert!(!two.take(250) && two.refusing(250).limit() == 1000, "beyond the engine's");
         assert_eq!((one.used(), two.used(), engine.used()), (500, 300, 800));
-        // An eighth of the engine's is kept for grave records, as of the log's own.
+        // An eighth of the engine's is kept for severe records, as of the log's own.
         assert!(!two.take_chunks(100, false) && two.take_chunks(100, true));
         assert!(two.is_crowded() && !two.has_room_within(150, 800) && two.has_room_within(100, 800));
         one.give_back(500);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_part_is_for_windows_and_grave_records() {
+    fn the_last_part_is_for_windows_and_severe_records() {
         let budget = Budget::new(800, 1);
         assert!(budget.take_chunks(700, false) && !budget.take_chunks(1, false));
         assert!(!budget.has_room_for_chunks(1) && budget.take_chunks(60, true) && budget.take(40));

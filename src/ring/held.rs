@@ -55,13 +55,13 @@ impl Payload for InPlace {
 
 impl ProducerEnd {
     /// Finds room in the window for a record with `payload_bytes` of payload, so that the next claim of that size
-    /// succeeds. A `grave` record may use the room that is kept for such records. Nothing is written or counted.
+    /// succeeds. A `severe` record may use the room that is kept for such records. Nothing is written or counted.
     ///
     /// # Errors
     /// [`Full`], as for [`append`](Self::append).
-    pub(crate) fn make_room(&self, payload_bytes: usize, grave: bool) -> Result<(), Full> {
+    pub(crate) fn make_room(&self, payload_bytes: usize, severe: bool) -> Result<(), Full> {
         match self.claim(payload_bytes) {
-            Err(Full) if grave => self.claim_kept(payload_bytes).map(drop),
+            Err(Full) if severe => self.claim_kept(payload_bytes).map(drop),
             claim => claim.map(drop),
         }
     }

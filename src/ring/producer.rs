@@ -119,7 +119,7 @@ impl ProducerEnd {
         Ok(())
     }
 
-    /// Appends a record that found no room in the window: to the reserve, or, if it is `grave`, to the room that the
+    /// Appends a record that found no room in the window: to the reserve, or, if it is `severe`, to the room that the
     /// window keeps for such records.
     ///
     /// # Errors
@@ -128,24 +128,24 @@ impl ProducerEnd {
     #[inline(never)]
     pub(crate) fn append_beyond(
         &self,
-        grave: bool,
+        severe: bool,
         tag: u32,
         payload: &(impl Payload + ?Sized),
         clock: impl FnOnce() -> u64 + Copy,
     ) -> Result<(), DropCause> {
         let in_reserve = match &self.ring().reserve {
-            Some(reserve) => reserve.append(self.control(), grave, tag, payload, clock),
+            Some(reserve) => reserve.append(self.control(), severe, tag, payload, clock),
             None => Err(DropCause::Full),
         };
         let Err(cause) = in_reserve else { return Ok(()) };
-        if !grave {
+        if !severe {
             return Err(cause);
         }
         self.claim_kept(payload.bytes()).map_err(|Full| cause)?.fill::<false>(tag, payload, clock).commit();
         Ok(())
     }
 
-    /// Claims room for a grave record in the part of the window that is kept for such records.
+    /// Claims room for a severe record in the part of the window that is kept for such records.
     ///
     /// # Errors
     /// [`Full`].
@@ -202,15 +202,15 @@ impl ProducerEnd {
         self.claim_beyond_limit(position, record_bytes, false)
     }
 
-    /// Like [`claim_slow`](Self::claim_slow), but a `grave` record may take the room that is kept. `limit` always
+    /// Like [`claim_slow`](Self::claim_slow), but a `severe` record may take the room that is kept. `limit` always
     /// excludes the kept room, for the records after this one.
-    fn claim_beyond_limit(&self, position: u64, record_bytes: u64, grave: bool) -> Result<u64, Full> {
+    fn claim_beyond_limit(&self, position: u64, record_bytes: u64, severe: bool) -> Result<u64, Full> {
         let capacity = self.mask + 1;
         if record_bytes > record_bytes_max(capacity as usize) as u64 {
             return Err(Full);
         }
         let kept_after = self.ring().kept_bytes_now();
-        let kept = if grave { 0 } else { kept_after };
+        let kept = if severe { 0 } else { kept_after };
         let to_end = capacity - (position & self.mask);
         let skip = if record_bytes > to_end { to_end } else { 0 };
         // At most the capacity: a skip is shorter than its record, and a record takes at most half.

@@ -29,7 +29,7 @@ pub(crate) const CHUNK_BYTES: u64 = if cfg!(loom) { 64 } else { 64 << 10 };
 pub(super) struct Reserve {
     memory: ReserveMemory,
     budget: Arc<Budget>,
-    /// The room that is kept for grave records.
+    /// The room that is kept for severe records.
     kept_bytes: u64,
 }
 
@@ -58,7 +58,7 @@ impl Reserve {
     pub(super) fn append(
         &self,
         control: &Control,
-        grave: bool,
+        severe: bool,
         tag: u32,
         payload: &(impl Payload + ?Sized),
         clock: impl FnOnce() -> u64,
@@ -66,7 +66,7 @@ impl Reserve {
         let _opened = Opened::enter(control).ok_or(DropCause::Full)?;
         let payload_bytes = payload.bytes();
         let record_bytes = record_bytes(payload_bytes);
-        let Room { position, skip } = self.room_for(control, grave, record_bytes)?;
+        let Room { position, skip } = self.room_for(control, severe, record_bytes)?;
         let (words, mask) = (self.words(), self.capacity() - 1);
         if skip > 0 {
             // SAFETY: at least one word is left before the end; it is free (2) and entered.
@@ -84,7 +84,7 @@ impl Reserve {
     }
 
     /// Finds room for a record, and enters the chunks that it reaches. The producer has the reserve.
-    fn room_for(&self, control: &Control, grave: bool, record_bytes: u64) -> Result<Room, DropCause> {
+    fn room_for(&self, control: &Control, severe: bool, record_bytes: u64) -> Result<Room, DropCause> {
         let capacity = self.capacity();
         if record_bytes > record_bytes_max(capacity as usize) as u64 {
             return Err(DropCause::Full);
@@ -99,7 +99,7 @@ impl Reserve {
             return Err(DropCause::Full);
         }
         // An empty reserve takes a record of any level, because a skip and a record may take all of it.
-        let kept = if grave || held == 0 { 0 } else { self.kept_bytes };
+        let kept = if severe || held == 0 { 0 } else { self.kept_bytes };
         if skip + record_bytes + kept > capacity - held {
             return Err(DropCause::Full);
         }
@@ -108,7 +108,7 @@ impl Reserve {
         if reached > entered {
             let reached = reached.next_multiple_of(CHUNK_BYTES);
             let bytes = reached - entered;
-            if !self.budget.take_chunks(bytes, grave) {
+            if !self.budget.take_chunks(bytes, severe) {
                 return Err(DropCause::Memory);
             }
             if !self.memory.enter(entered as usize, bytes as usize) {

@@ -19,12 +19,12 @@ fn payload_of(sequence: u64, length: usize) -> Vec<u8> {
 }
 
 /// Appends to the window, or else beyond it.
-fn append(producer: &ProducerEnd, grave: bool, length: usize) -> Result<u64, DropCause> {
+fn append(producer: &ProducerEnd, severe: bool, length: usize) -> Result<u64, DropCause> {
     let sequence = producer.next_sequence();
     let payload = payload_of(sequence, length);
     let appended = match producer.append(7, &payload[..], || sequence) {
         Ok(()) => Ok(()),
-        Err(Full) => producer.append_beyond(grave, 7, &payload[..], || sequence),
+        Err(Full) => producer.append_beyond(severe, 7, &payload[..], || sequence),
     };
     assert_eq!(producer.next_sequence(), sequence + u64::from(appended.is_ok()));
     appended.map(|()| sequence)
@@ -178,8 +178,8 @@ fn skips_of_window_and_reserve_do_not_count_as_bytes_held() {
 }
 
 /// Appends records of 40 bytes, 64 in the ring, until one is dropped. Returns how many were accepted, and why not more.
-fn fill(producer: &ProducerEnd, grave: bool) -> (usize, DropCause) {
-    (0..).find_map(|count| Some((count, append(producer, grave, 40).err()?))).expect("a ring is full at last")
+fn fill(producer: &ProducerEnd, severe: bool) -> (usize, DropCause) {
+    (0..).find_map(|count| Some((count, append(producer, severe, 40).err()?))).expect("a ring is full at last")
 }
 
 fn take_all(consumer: &mut ConsumerEnd) -> usize {
@@ -267,7 +267,7 @@ fn a_clock_that_panics_leaves_the_reserve_closed_and_no_trace() {
 }
 
 #[test]
-fn grave_records_find_room_when_others_do_not() {
+fn severe_records_find_room_when_others_do_not() {
     for (enters_reserve, all) in [(true, WINDOW_BYTES + RESERVE_BYTES), (false, WINDOW_BYTES)] {
         let options = RingOptions { enters_reserve, kept_eighths: 1, ..options(0) };
         let (producer, mut consumer, _) = make(options, u64::MAX);
@@ -281,7 +281,7 @@ fn grave_records_find_room_when_others_do_not() {
 }
 
 #[test]
-fn a_grave_record_does_not_open_the_kept_room_for_the_others() {
+fn a_severe_record_does_not_open_the_kept_room_for_the_others() {
     let (producer, _consumer, _) = make(RingOptions { enters_reserve: false, kept_eighths: 1, ..options(0) }, u64::MAX);
     fill(&producer, false);
     append(&producer, true, 40).expect("kept for it");
@@ -293,12 +293,12 @@ fn the_longest_record_of_any_level_fits_an_empty_ring_wherever_it_begins() {
     let longest = |capacity| record_bytes_max(capacity) - HEAD_BYTES;
     for kept_eighths in 0..=4 {
         for start in (0..WINDOW_BYTES as u64).step_by(8) {
-            for grave in [false, true] {
+            for severe in [false, true] {
                 let options = RingOptions { enters_reserve: false, kept_eighths, ..options(start) };
                 let (producer, mut consumer, _) = make(options, u64::MAX);
-                append(&producer, grave, longest(WINDOW_BYTES)).expect("an empty ring");
+                append(&producer, severe, longest(WINDOW_BYTES)).expect("an empty ring");
                 assert_eq!(take_all(&mut consumer), 1);
-                append(&producer, !grave, longest(WINDOW_BYTES)).expect("an empty ring");
+                append(&producer, !severe, longest(WINDOW_BYTES)).expect("an empty ring");
             }
         }
     }
@@ -308,7 +308,7 @@ fn the_longest_record_of_any_level_fits_an_empty_ring_wherever_it_begins() {
 fn the_longest_record_of_any_level_fits_an_empty_reserve_wherever_it_begins() {
     let (producer, mut consumer, _) = make(RingOptions { kept_eighths: 1, ..options(0) }, u64::MAX);
     let longest = vec![b'x'; record_bytes_max(RESERVE_BYTES) - HEAD_BYTES];
-    let beyond = |grave, payload: &[u8]| producer.append_beyond(grave, 7, payload, || 0).expect("an empty reserve");
+    let beyond = |severe, payload: &[u8]| producer.append_beyond(severe, 7, payload, || 0).expect("an empty reserve");
     for offset in (0..RESERVE_BYTES).step_by(8 * 61) {
         // The reserve does not begin anew in between, because it is not released as a whole.
         let before = vec![b'x'; offset.saturating_sub(HEAD_BYTES).min(longest.len())];

@@ -24,7 +24,7 @@ pub(crate) struct RingOptions {
     pub(crate) overwrite: bool,
     /// Whether records that find no room in the window go to the reserve, if there is one.
     pub(crate) enters_reserve: bool,
-    /// How many eighths of the ring, 0 to 4, are kept for grave records.
+    /// How many eighths of the ring, 0 to 4, are kept for severe records.
     pub(crate) kept_eighths: u32,
     /// The first position, a multiple of 8. It is 0 except in tests that start near the wrap.
     pub(crate) start: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Ring {
     pub(super) memory: Memory,
     /// Whether the producer gives up the oldest records of a full ring.
     pub(super) overwrite: bool,
-    /// The bytes of the window that are kept for grave records, unless the reserve keeps some instead.
+    /// The bytes of the window that are kept for severe records, unless the reserve keeps some instead.
     pub(super) kept_bytes: u64,
     pub(super) reserve: Option<Reserve>,
     /// The slot that holds all of it; `None` if the memory is private and the control lines are on the heap.

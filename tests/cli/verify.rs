@@ -403,7 +403,7 @@ fn a_segment_alone_is_clean_if_the_next_one_goes_on_where_it_ends() {
 }
 
 #[test]
-fn several_logs_have_a_report_each_and_the_status_of_the_gravest() {
+fn several_logs_have_a_report_each_and_the_status_of_the_worst() {
     let (first, second) = (Place::with_log(b"one\n"), Place::with_killed_log(b"two\nthree\n"));
     let nothing = first.join("nothing");
     let [first, second] = [first.log(), second.log()];

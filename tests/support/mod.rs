@@ -62,9 +62,9 @@ pub(crate) fn config(path: impl AsRef<Path>) -> Config {
     config.close_deadline(std::time::Duration::from_secs(60))
 }
 
-/// As [`config`], with rings of exactly `ring_bytes`: without a reserve, and with no room kept for grave records.
+/// As [`config`], with rings of exactly `ring_bytes`: without a reserve, and with no room kept for severe records.
 pub(crate) fn config_of_ring(path: impl AsRef<Path>, ring_bytes: usize) -> Config {
-    config(path).ring_bytes(ring_bytes).reserve_bytes(0).grave_eighths(0)
+    config(path).ring_bytes(ring_bytes).reserve_bytes(0).severe_only_eighths(0)
 }
 
 /// The beginning of a report of [`not_shown`].

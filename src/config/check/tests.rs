@@ -18,7 +18,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(derived, (64 << 10, 64 << 10, 16 << 20));
     let documented = config()
         .reserve_bytes(16 << 20)
-        .grave_eighths(1)
+        .severe_only_eighths(1)
         .rings_bytes_max(256 << 20)
         .block_bytes(512 << 10)
         .blocks_in_flight(8)
@@ -68,7 +68,7 @@ fn each_invalid_setting_is_refused_with_its_name_its_value_and_the_remedy() {
             "reserve_bytes is 100,000 bytes: use a power of two from 64 KiB to 1 GiB, such as 128 KiB, or 0 for none",
         ),
         (config().reserve_bytes(4096), "reserve_bytes is 4 KiB: use a power of two from 64 KiB"),
-        (config().grave_eighths(5), "grave_eighths is 5: use 0 to 4 eighths"),
+        (config().severe_only_eighths(5), "severe_only_eighths is 5: use 0 to 4 eighths"),
         (config().message_bytes_max(0), "message_bytes_max is 0 bytes: use at least 1"),
         (
             config().message_bytes_max((512 << 10) - 23),

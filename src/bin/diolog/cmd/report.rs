@@ -8,12 +8,12 @@ use crate::exit::{Failure, Status};
 use crate::text::output::{Output, say, stdout_is_terminal};
 use crate::text::when::When;
 
-/// The reports of several logs, with the status of the gravest. A log that cannot be read is named on standard error.
+/// The reports of several logs, with the status of the worst. A log that cannot be read is named on standard error.
 pub(super) fn of_each<'a, R>(
     paths: &'a [PathBuf],
     mut report: impl FnMut(&'a Path) -> Result<(R, Status), Failure>,
 ) -> (Vec<(&'a Path, R)>, Status) {
-    let (mut reports, mut gravest) = (Vec::new(), Status::CLEAN);
+    let (mut reports, mut worst) = (Vec::new(), Status::CLEAN);
     for path in paths {
         let status = match report(path) {
             Ok((report, status)) => {
@@ -25,9 +25,9 @@ pub(super) fn of_each<'a, R>(
                 failure.status
             }
         };
-        gravest = gravest.max(status);
+        worst = worst.max(status);
     }
-    (reports, gravest)
+    (reports, worst)
 }
 
 /// Appends the reports as text, with an empty line between two of them.

@@ -18,7 +18,7 @@ use crate::text::units::{self, counted, grouped};
 /// Rows of producers that are printed in any case. If a run has more, those of producers without losses are summed up.
 const ROWS_MAX: usize = 20;
 
-/// Verifies the logs and prints the reports. The exit status is the gravest verdict.
+/// Verifies the logs and prints the reports. The exit status is the worst verdict.
 pub(crate) fn run(arguments: &Verify) -> Result<Status, Failure> {
     let (reports, status) = report::of_each(&arguments.paths, |path| {
         let mut progress = Progress::new("verifying", log_bytes(path));
