@@ -3,7 +3,7 @@
 use diolog::ReadOptions;
 
 use super::cat_asynclogger;
-use super::logs::{Gaps, Logs, Printed};
+use super::logs::{Absence, Gaps, Logs, LogsToRead, Printed};
 use super::unmatched::say_unmatched;
 use crate::args::{Cat, Color, InputFormat, RecordFormat, Records};
 use crate::exit::{Failure, Status};
@@ -52,7 +52,9 @@ pub(crate) fn run(arguments: &Cat) -> Result<Status, Failure> {
     let is_kept = arguments.last.is_some() || arguments.reverse;
     let says_gaps = records.format == RecordFormat::Message;
     let gaps = Gaps::of(&records.look, says_gaps && !is_kept);
-    let mut logs = Logs::open(&records.paths, &options, arguments.last, false, gaps, || form(records))?;
+    let (paths, absence) = (&records.paths, Absence::IsFinal);
+    let wanted = LogsToRead { paths, options: &options, last: arguments.last, absence, gaps };
+    let mut logs = Logs::open(&wanted, || form(records))?;
     let bytes = records.paths.iter().map(|path| log_bytes(path)).sum();
     let mut progress = (is_kept || !stdout_is_terminal()).then(|| Progress::new("reading", bytes));
     let mut read = 0_u64;

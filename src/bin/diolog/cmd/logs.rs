@@ -39,6 +39,25 @@ impl Gaps {
     }
 }
 
+/// What it means that there is no log at a path, or another one than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// The log cannot be read; one that was opened has ended.
+    IsFinal,
+    /// The log that comes there is read next.
+    IsAwaited,
+}
+
+/// What is read of which logs.
+pub(crate) struct LogsToRead<'a> {
+    pub(crate) paths: &'a [PathBuf],
+    pub(crate) options: &'a ReadOptions,
+    /// The number of last records to read, if not all are.
+    pub(crate) last: Option<u64>,
+    pub(crate) absence: Absence,
+    pub(crate) gaps: Gaps,
+}
+
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Printed {
@@ -51,8 +70,7 @@ pub(crate) enum Printed {
 pub(crate) struct Logs {
     pub(crate) gaps: Gaps,
     logs: Vec<Log>,
-    /// Whether to go on with new logs at the same paths.
-    by_path: bool,
+    absence: Absence,
     /// Whether all that was there at first has been read: blocks that are missing are waited for then.
     follows: bool,
 }
@@ -84,19 +102,12 @@ struct Log {
 }
 
 impl Logs {
-    /// Opens the logs at `paths`, at their `last` records if that is given. `form` gives the form of records. With
-    /// `by_path`, the logs that are not there are waited for.
+    /// Opens the logs. `form` gives the form of records.
     ///
     /// # Errors
     /// The first log's that cannot be read.
-    pub(crate) fn open(
-        paths: &[PathBuf],
-        options: &ReadOptions,
-        last: Option<u64>,
-        by_path: bool,
-        gaps: Gaps,
-        form: impl Fn() -> Form,
-    ) -> Result<Logs, Failure> {
+    pub(crate) fn open(wanted: &LogsToRead<'_>, form: impl Fn() -> Form) -> Result<Logs, Failure> {
+        let LogsToRead { paths, options, last, absence, gaps } = *wanted;
         let log = |path: &PathBuf| {
             let name = (paths.len() > 1).then(|| path.to_string_lossy().into_owned());
             let mut log = Log {
@@ -115,10 +126,10 @@ impl Logs {
                 is_awaited: false,
                 before: Verdict::Clean,
             };
-            log.open(by_path)?;
+            log.open(absence)?;
             Ok(log)
         };
-        Ok(Logs { gaps, logs: paths.iter().map(log).collect::<Result<_, Failure>>()?, by_path, follows: false })
+        Ok(Logs { gaps, logs: paths.iter().map(log).collect::<Result<_, Failure>>()?, absence, follows: false })
     }
 
     /// Appends the next line to `out`. Returns what it is; `None` if there is none now.
@@ -180,7 +191,7 @@ impl Logs {
     /// If a log was removed, or another one is in its place, unless logs are followed by path.
     pub(crate) fn look_for_more(&mut self) -> Result<(), Failure> {
         self.follows = true;
-        self.logs.iter_mut().filter(|log| log.at_end).try_for_each(|log| log.look_for_more(self.by_path))
+        self.logs.iter_mut().filter(|log| log.at_end).try_for_each(|log| log.look_for_more(self.absence))
     }
 
     /// The exit status of following: what was found, without ends that are open.
@@ -194,8 +205,8 @@ impl Logs {
 }
 
 impl Log {
-    /// Opens the reader. With `by_path`, a log that is not there is reported and waited for.
-    fn open(&mut self, by_path: bool) -> Result<(), Failure> {
+    /// Opens the reader. A log that is not there, and is awaited, is reported.
+    fn open(&mut self, absence: Absence) -> Result<(), Failure> {
         let options = self.options.clone();
         let options = self.last.map_or(options.clone(), |records| options.last(records));
         match options.open(&self.path) {
@@ -205,7 +216,7 @@ impl Log {
                     say(format_args!("{}: reading the log that is there now", shown(&self.path)));
                 }
             }
-            Err(error) if by_path && is_absent(&error) => {
+            Err(error) if absence == Absence::IsAwaited && is_absent(&error) => {
                 // Once: while a log is made, there is a new reason at every look.
                 if !std::mem::replace(&mut self.is_awaited, true) {
                     let why = match &error {
@@ -281,15 +292,15 @@ impl Log {
         Ok(())
     }
 
-    fn look_for_more(&mut self, by_path: bool) -> Result<(), Failure> {
-        let Some(reader) = &mut self.reader else { return self.open(by_path) };
+    fn look_for_more(&mut self, absence: Absence) -> Result<(), Failure> {
+        let Some(reader) = &mut self.reader else { return self.open(absence) };
         match reader.follow(Duration::ZERO) {
             Ok(_) => {}
             Err(error) if is_absent(&error) => {
                 self.losses.print_new(&self.path, reader.report());
                 self.before = self.before.max(verdict_so_far(reader.report()));
                 let message = format!("{}: the log was removed or replaced", shown(&self.path));
-                if !by_path {
+                if absence == Absence::IsFinal {
                     let message = format!("{message}: to go on with a new one at the same path, use tail -F");
                     return Err(Failure { message, status: Status::Unusable });
                 }
@@ -297,7 +308,7 @@ impl Log {
                 self.is_awaited = true;
                 self.reader = None;
                 self.last = None;
-                return self.open(by_path);
+                return self.open(absence);
             }
             Err(error) => self.errors.report(error)?,
         }

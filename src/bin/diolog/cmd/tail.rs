@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::cat::{form, options};
-use super::logs::{Gaps, Logs, Printed};
+use super::logs::{Absence, Gaps, Logs, LogsToRead, Printed};
 use super::unmatched::say_unmatched;
 use crate::args::{RecordFormat, Tail};
 use crate::exit::{Failure, Status};
@@ -25,9 +25,11 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let has_begun = Arc::new(AtomicBool::new(false));
     let asked = if follows { listen(Arc::clone(&has_begun))? } else { Asked::default() };
     let gaps = Gaps::of(&records.look, false);
-    let mut logs =
-        Logs::open(&records.paths, &options, Some(arguments.last), arguments.follow_path, gaps, || form(records))?;
-    let mut last = Spool::new(Some(arguments.last));
+    let absence = if arguments.follow_path { Absence::IsAwaited } else { Absence::IsFinal };
+    let last = Some(arguments.last);
+    let wanted = LogsToRead { paths: &records.paths, options: &options, last, absence, gaps };
+    let mut logs = Logs::open(&wanted, || form(records))?;
+    let mut last = Spool::new(last);
     while let Some(entry) = logs.next(last.line())? {
         match entry {
             Printed::Record => last.end_line().map_err(cannot_keep)?,
