@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
 use crate::own_thread::{self, Role};
 use crate::ring::{Budget, ConsumerEnd, DropCounts, ProducerEnd, Ring, RingMaker, RingOptions, Slots};
 use crate::stats::{Drained, ProducerCounts, ProducerStats, Producers, RingMemoryStats};
-use crate::sync::lock;
+use crate::sync::{lock, try_lock};
 
 /// A new producer's ring, on its way to the writer.
 pub(crate) struct Arrival {
@@ -46,6 +47,9 @@ pub(crate) struct Registry {
 /// The most bytes of empty windows that are kept for the next producers: two of 1 MiB, or 32 of 64 KiB. On systems
 /// other than Linux all are kept, because an allocator would keep the freed memory anyway, and in pieces.
 const SPARE_BYTES_MAX: usize = if cfg!(all(target_os = "linux", not(diolog_portable))) { 2 << 20 } else { usize::MAX };
+
+/// How often a look at the registry is tried while another thread has it locked, for a moment.
+const TRIES: u32 = 100;
 
 /// The rules for all rings of a log.
 #[derive(Clone, Copy, Debug)]
@@ -332,15 +336,17 @@ impl Registry {
         &self.budget
     }
 
-    /// Whether thread `tid` is inside an append of a producer that it has made itself. `None` if the registry is
-    /// locked, perhaps by that same thread.
-    pub(crate) fn is_inside_append(&self, tid: u32) -> Option<bool> {
-        let inner = match self.inner.try_lock() {
-            Ok(inner) => inner,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
+    /// Whether thread `tid` may be inside an append of a producer that it has made itself. It may be if the registry
+    /// stays locked, perhaps by that same thread.
+    pub(crate) fn may_be_inside_append(&self, tid: u32) -> bool {
+        let try_to_look = |_| {
+            try_lock(&self.inner).or_else(|| {
+                thread::yield_now();
+                None
+            })
         };
-        Some(inner.live.values().any(|live| live.tid == tid && live.ring.control().append_flag().is_raised()))
+        let is_inside = |live: &Live| live.tid == tid && live.ring.control().append_flag().is_raised();
+        (0..TRIES).find_map(try_to_look).is_none_or(|inner| inner.live.values().any(is_inside))
     }
 
     /// Refuses new producers from now on, and frees the rings that were kept for them.

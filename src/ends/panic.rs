@@ -21,9 +21,6 @@ const LIMIT: Duration = Duration::from_millis(100);
 /// wait for the disk at each.
 const ONCE_IN_NS: u64 = 1_000_000_000;
 
-/// How often the hook tries to look at a registry that another thread has locked, for a moment.
-const TRIES: u32 = 100;
-
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// Whether panics flush.
 static FLUSHES: AtomicBool = AtomicBool::new(false);
@@ -101,8 +98,7 @@ fn save_all(limit: Duration) {
         return;
     }
     let tid = sys::cpu::thread_id();
-    let may_be_inside = |inside: Option<bool>| inside.unwrap_or(true);
-    if logs.iter().any(|log| may_be_inside(patiently(|| log.registry.is_inside_append(tid)))) || !take_turn() {
+    if logs.iter().any(|log| log.registry.may_be_inside_append(tid)) || !take_turn() {
         return;
     }
     let begun = Instant::now();
@@ -124,16 +120,6 @@ fn save_all(limit: Duration) {
             recorder.triggers.wait_for_panic(asked, left());
         }
     }
-}
-
-/// Calls `look` until it has an answer, at most many times.
-fn patiently(look: impl Fn() -> Option<bool>) -> Option<bool> {
-    (0..TRIES).find_map(|_| {
-        look().or_else(|| {
-            thread::yield_now();
-            None
-        })
-    })
 }
 
 /// Takes this second's turn, if no other panic has.

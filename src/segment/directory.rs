@@ -5,13 +5,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, TryLockError};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
     LOCK_FILE, LogId, OFFLINE_FILE, RINGS_TEMPORARY_FILE, SPARE_FILE, segment_file_name, segment_number,
 };
-use crate::sync::lock;
+use crate::sync::{lock, try_lock};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::{Access, is_temporary_name};
 
@@ -227,11 +227,9 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        match self.lock.try_lock() {
-            Ok(mut held) => *held = None,
-            Err(TryLockError::Poisoned(error)) => *PoisonError::into_inner(error) = None,
-            // The thread that prepares segments has the other reference, and drops the lock with it.
-            Err(TryLockError::WouldBlock) => {}
+        // If it is locked, the thread that prepares segments has the other reference, and drops the lock with it.
+        if let Some(mut held) = try_lock(&self.lock) {
+            *held = None;
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) use header::Header;
 pub(crate) use lock::LogLock;
 pub(crate) use offline::OfflineSegment;
 pub(crate) use preparing::{Limits, Threads};
-pub(crate) use present::WriteTarget;
+pub(crate) use present::{Readiness, WriteTarget};
 pub(crate) use random::{random_bytes, random_id};
 pub(crate) use rules::{FIRST_FILL_PATIENCE, Rules, Sizes};
 pub(crate) use run::Segments;

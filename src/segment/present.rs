@@ -18,6 +18,15 @@ pub(crate) struct WriteTarget {
     pub(crate) offset: u64,
 }
 
+/// Whether a segment's file was ready when its first block was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// The run's first: its file is made by the open.
+    First,
+    InTime,
+    Late,
+}
+
 /// The segment to which blocks go now.
 pub(super) struct PresentSegment {
     pub(super) file: NamedFile,

@@ -16,7 +16,7 @@ use crate::sys::directory::OpenDirectory;
 use super::directory::Directory;
 use super::next::{NextSegment, Quiet};
 use super::preparing::{Archive, Left, Prepared, Preparer, Threads};
-use super::present::{PresentSegment, WriteTarget};
+use super::present::{PresentSegment, Readiness, WriteTarget};
 use super::random::{random_bytes, random_id};
 use super::rules::Rules;
 use super::timetable::Timetable;
@@ -65,8 +65,8 @@ pub(crate) struct Segments {
     timetable: Option<Timetable>,
     /// Whether the next segment was not ready when the present one should have been left.
     waited: bool,
-    /// Whether the present segment was ready when it was needed; `None` for the run's first.
-    in_time: Option<bool>,
+    /// That of the present segment.
+    readiness: Readiness,
     quiet: Quiet,
     /// Segments in the order in which they were left. If one failed, its blocks and those of the one before may have
     /// moved to the next. Then it may end with an earlier block than the one before.
@@ -127,7 +127,7 @@ impl Segments {
             leave: None,
             timetable,
             waited: false,
-            in_time: None,
+            readiness: Readiness::First,
             quiet: Quiet::default(),
             left: VecDeque::new(),
             unconfirmed: VecDeque::from([Unconfirmed { first_block: 0, index }]),
@@ -250,9 +250,9 @@ impl Segments {
         self.rules.sizes.producers_max(self.file_bytes_max)
     }
 
-    /// Whether the present segment was ready when it was needed; `None` for the run's first.
-    pub(crate) fn is_in_time(&self) -> Option<bool> {
-        self.in_time
+    /// Whether the present segment was ready when it was needed.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.readiness
     }
 
     /// Why the last try to make the next segment failed, if there is none.
@@ -321,8 +321,12 @@ impl Segments {
         self.unconfirmed.push_back(Unconfirmed { first_block: number, index: self.current.index });
         self.leave = None;
         let was_ready = !std::mem::take(&mut self.waited);
-        // A segment that failed before its header was written does not count.
-        self.in_time = Some(was_ready).filter(|_| left.used_bytes > 0).or(self.in_time.map(|it| it && was_ready));
+        self.readiness = match self.readiness {
+            // A segment that failed before its header was written does not count.
+            Readiness::First | Readiness::Late if left.used_bytes == 0 => self.readiness,
+            _ if was_ready => Readiness::InTime,
+            _ => Readiness::Late,
+        };
         self.leave_behind(left, number);
         true
     }
@@ -442,7 +446,7 @@ mod tests {
         assert!(segments.leave_reason(4096) == Some(LeaveReason::Full));
         let first_id = segments.current.id;
         advance(&mut segments, 4096, 1);
-        assert_eq!((segments.index(), segments.previous_id, segments.is_in_time()), (2, first_id, Some(false)));
+        assert_eq!((segments.index(), segments.previous_id, segments.readiness()), (2, first_id, Readiness::Late));
 
         segments.place(4096);
         segments.place(4096);
@@ -451,7 +455,7 @@ mod tests {
         assert_eq!(segments.leave_reason(4096), Some(LeaveReason::Due));
         assert_eq!(segments.leave_reason(32 << 10), Some(LeaveReason::Full), "the more urgent reason counts");
         advance(&mut segments, 4096, 2);
-        assert_eq!(segments.is_in_time(), Some(true), "it had room until then");
+        assert_eq!(segments.readiness(), Readiness::InTime, "it had room until then");
 
         assert!(segments.is_header_due());
         let (failed, before) = (segments.path().to_owned(), segments.previous_id);

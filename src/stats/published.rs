@@ -235,14 +235,21 @@ impl Publisher {
         add(&self.0.durable_records, records);
     }
 
-    /// Notes that a segment was begun. Its file was ready `in_time` or not; `None` for the run's first.
-    pub(crate) fn note_segment(&self, in_time: Option<bool>) {
+    /// Notes that the run's first segment was begun.
+    pub(crate) fn note_first_segment(&self) {
         add(&self.0.segments, 1);
-        match in_time {
-            None => {}
-            Some(true) => add(&self.0.segments_in_time, 1),
-            Some(false) => add(&self.0.segments_late, 1),
-        }
+    }
+
+    /// Notes that a segment was begun whose file was ready when it was needed.
+    pub(crate) fn note_segment_in_time(&self) {
+        add(&self.0.segments, 1);
+        add(&self.0.segments_in_time, 1);
+    }
+
+    /// Notes that a segment was begun whose file was not ready when it was needed.
+    pub(crate) fn note_segment_late(&self) {
+        add(&self.0.segments, 1);
+        add(&self.0.segments_late, 1);
     }
 
     /// Publishes the device in use.

@@ -4,6 +4,8 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
+use super::place::{AtPath, at_path};
+
 /// The mode and the group of new files and directories, if the platform has them. Each is created for its owner alone,
 /// and then gets both. So nobody has more access at any time, whatever the process's umask is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ impl Access {
         }
         let directory = File::open(path)?;
         let is_ours = path.symlink_metadata().is_ok_and(|there| there.is_dir());
-        if !is_ours || super::is_at(&directory, path) == Some(false) {
+        if !is_ours || at_path(&directory, path) == AtPath::Another {
             return Err(io::Error::new(io::ErrorKind::NotADirectory, "another file has taken its place"));
         }
         self.give(&directory, self.mode_of_directory())

@@ -28,7 +28,7 @@ pub(crate) use access::Access;
 pub(crate) use fill::fill_at;
 pub(crate) use in_use::try_lock;
 pub(crate) use per_process::{MadeIn, PerProcess};
-pub(crate) use place::is_at;
+pub(crate) use place::{AtPath, at_path};
 pub(crate) use temporary::{is_temporary_name, temporary_name};
 
 #[cfg(test)]

@@ -1,25 +1,40 @@
-//! Whether an open file is the one at a path.
+//! What is at an open file's path.
 
 use std::fs::File;
 use std::path::Path;
 
-/// Whether `path` leads to `file`; `None` if it leads to nothing. True if the system does not say. While the file is
-/// open, no other one has its identity.
+/// What is at a file's path now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtPath {
+    /// That file.
+    This,
+    /// Another one.
+    Another,
+    /// No file.
+    Nothing,
+}
+
+/// What `path` leads to; `file` itself if the system does not say. While the file is open, no other one has its
+/// identity.
 #[cfg(unix)]
-pub(crate) fn is_at(file: &File, path: &Path) -> Option<bool> {
+pub(crate) fn at_path(file: &File, path: &Path) -> AtPath {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     use std::os::unix::fs::MetadataExt as _;
     let there = match path.metadata() {
         Ok(there) => there,
-        Err(error) => return (!matches!(error.kind(), NotFound | NotADirectory)).then_some(true),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return AtPath::Nothing,
+        Err(_) => return AtPath::This,
     };
-    Some(file.metadata().is_ok_and(|opened| (opened.dev(), opened.ino()) == (there.dev(), there.ino())))
+    match file.metadata() {
+        Ok(opened) if (opened.dev(), opened.ino()) == (there.dev(), there.ino()) => AtPath::This,
+        _ => AtPath::Another,
+    }
 }
 
 /// The system has no such identities, so another file at the path is not noticed.
 #[cfg(not(unix))]
-pub(crate) fn is_at(_: &File, path: &Path) -> Option<bool> {
-    path.try_exists().unwrap_or(true).then_some(true)
+pub(crate) fn at_path(_: &File, path: &Path) -> AtPath {
+    if path.try_exists().unwrap_or(true) { AtPath::This } else { AtPath::Nothing }
 }
 
 #[cfg(test)]
@@ -34,10 +49,10 @@ mod tests {
         let path = directory.path().join("file");
         fs::write(&path, "one").expect("written");
         let file = File::open(&path).expect("readable");
-        assert_eq!(is_at(&file, &path), Some(true));
+        assert_eq!(at_path(&file, &path), AtPath::This);
         fs::remove_file(&path).expect("removed");
-        assert_eq!(is_at(&file, &path), None);
+        assert_eq!(at_path(&file, &path), AtPath::Nothing);
         fs::write(&path, "one").expect("written");
-        assert_eq!(is_at(&file, &path), Some(false));
+        assert_eq!(at_path(&file, &path), AtPath::Another);
     }
 }

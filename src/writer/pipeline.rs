@@ -16,7 +16,7 @@ use crate::buffer::AlignedBuffer;
 use crate::device::{BlockWrite, Completion, Device, DeviceKind};
 use crate::flush::FlushFault;
 use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
-use crate::segment::{Segments, WriteTarget};
+use crate::segment::{Readiness, Segments, WriteTarget};
 use crate::shared::Shared;
 use crate::stats::{Publisher, State};
 use crate::writer::buffers::Buffers;
@@ -226,7 +226,11 @@ impl Pipeline {
     pub(crate) fn submit_header(&mut self, header: Block) {
         // A header has no number of its own: it has that of the block after it.
         let number = self.waiting.front().map_or(self.next_number, |next| next.number);
-        self.publisher.note_segment(self.segments.is_in_time());
+        match self.segments.readiness() {
+            Readiness::First => self.publisher.note_first_segment(),
+            Readiness::InTime => self.publisher.note_segment_in_time(),
+            Readiness::Late => self.publisher.note_segment_late(),
+        }
         self.submit(Sealed::new(header, number, Contents::default()), None);
     }
 

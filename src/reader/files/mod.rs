@@ -15,7 +15,7 @@ use crate::error::{Error, Result, is_not_found};
 use crate::format::{
     LOCK_FILE, LogId, SegmentHeader, parse_snapshot_name, run_of_rings_file, segment_file_name, segment_number,
 };
-use crate::sys::{self, LockHolder, LockState};
+use crate::sys::{self, AtPath, LockHolder, LockState};
 
 use super::callsites::KnownCallsites;
 use super::record::RunId;
@@ -144,7 +144,7 @@ impl LogFiles {
 
     /// Whether the directory or file at the log's path is still the one that was opened.
     pub(crate) fn is_at_its_path(&self) -> bool {
-        self.opened.as_ref().is_none_or(|opened| sys::is_at(opened, &self.root) == Some(true))
+        self.opened.as_ref().is_none_or(|opened| sys::at_path(opened, &self.root) == AtPath::This)
     }
 
     /// The error that the log's path is not a log, because of `what`.
@@ -184,14 +184,13 @@ impl LogFiles {
     /// end: it is not if the process that wrote it is gone, and another one has the log open and has not written a
     /// block yet. Of one file nothing is said: the log may go on in another.
     pub(crate) fn is_being_written(&self, last: Option<&SegmentHeader>) -> bool {
-        let was_left = || {
-            let writer = last.and_then(|header| header.process.as_ref())?;
+        let was_left = last.and_then(|header| header.process.as_ref()).is_some_and(|writer| {
             // Ids of another machine, or of a process in another namespace, tell nothing.
             let is_here = !writer.host.is_empty() && writer.host == sys::cpu::host_name();
-            let is_another = self.in_use_by()? != writer.id;
-            Some(is_here && is_another && sys::process::exists(writer.id) == Some(false))
-        };
-        self.is_directory && was_left() != Some(true)
+            let is_another = self.in_use_by().is_some_and(|id| id != writer.id);
+            is_here && is_another && sys::process::is_gone(writer.id)
+        });
+        self.is_directory && !was_left
     }
 
     fn lock_state(&self) -> Option<LockState> {

@@ -10,4 +10,4 @@ mod messages;
 pub(crate) use block::{Loaded, PassedOver, Shard};
 pub(crate) use cursor::{BlockLocation, Cursor, Debris, Found, Scanned};
 pub(crate) use messages::{Message, Messages, newer_in};
-pub(crate) use segment_file::{AtPath, Chunk, SegmentFile};
+pub(crate) use segment_file::{Chunk, SegmentFile};

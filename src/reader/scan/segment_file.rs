@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::sys;
+use crate::sys::{self, AtPath};
 
 /// Bytes that the kernel is asked to read ahead: enough to keep several requests of the disk in flight.
 pub(super) const READ_AHEAD_BYTES: u64 = 8 << 20;
@@ -27,17 +27,6 @@ pub(crate) struct SegmentFile {
     follow: bool,
     /// `None` if it is opened for each read.
     file: Option<File>,
-}
-
-/// What is at the path of a file that was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AtPath {
-    /// That file.
-    This,
-    /// Another one.
-    Another,
-    /// No file.
-    Nothing,
 }
 
 impl SegmentFile {
@@ -64,13 +53,9 @@ impl SegmentFile {
 
     /// What is at the file's path now. If it is not held open, any file there is taken for it.
     pub(crate) fn at_its_path(&self) -> AtPath {
-        let is_this = match &self.file {
-            Some(file) => sys::is_at(file, &self.path),
-            None => self.path.exists().then_some(true),
-        };
-        match is_this {
-            Some(true) => AtPath::This,
-            Some(false) => AtPath::Another,
+        match &self.file {
+            Some(file) => sys::at_path(file, &self.path),
+            None if self.path.exists() => AtPath::This,
             None => AtPath::Nothing,
         }
     }

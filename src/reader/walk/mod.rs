@@ -17,13 +17,14 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{BlockFlags, MERGE_BYTES_MAX, segment_file_name};
+use crate::sys::AtPath;
 
 use super::account::{Account, Before, Location, RunEnd, Trailing};
 use super::callsites::KnownCallsites;
 use super::files::{Run, Segment, suspicions};
 use super::record::{RunContext, RunId};
 use super::report::{Finding, InUse};
-use super::scan::{AtPath, BlockLocation, Chunk, Debris, Loaded, SegmentFile};
+use super::scan::{BlockLocation, Chunk, Debris, Loaded, SegmentFile};
 use discover::Runs;
 use live::{Decision, Live};
 use plan::{Copies, Item, Plan, Planned};

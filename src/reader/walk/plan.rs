@@ -15,10 +15,11 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{GRID_BYTES, Newer};
+use crate::sys::AtPath;
 
 use super::super::account::Trailing;
 use super::super::files::{LogFiles, Run, Segment};
-use super::super::scan::{AtPath, BlockLocation, Chunk, Cursor, Debris, Found, Loaded, Scanned, SegmentFile};
+use super::super::scan::{BlockLocation, Chunk, Cursor, Debris, Found, Loaded, Scanned, SegmentFile};
 
 /// How many files of a run are held open at most. After many failures of the device in a row, more files may have to be
 /// scanned side by side: the others are opened for each read.

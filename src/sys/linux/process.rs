@@ -3,14 +3,10 @@
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-/// Whether a process with this id exists, as far as this one sees processes. `None` if that cannot be told.
-pub(crate) fn exists(id: u32) -> Option<bool> {
-    let id = Pid::from_raw(i32::try_from(id).ok()?)?;
-    match test_kill_process(id) {
-        Ok(()) | Err(Errno::PERM) => Some(true),
-        Err(Errno::SRCH) => Some(false),
-        Err(_) => None,
-    }
+/// Whether no process that this one can see has this id. An id that no process can have proves nothing.
+pub(crate) fn is_gone(id: u32) -> bool {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    id.is_some_and(|id| test_kill_process(id) == Err(Errno::SRCH))
 }
 
 /// The number of the user whose rights this process has.
@@ -23,11 +19,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_exists_and_one_that_has_ended_does_not() {
-        assert_eq!(exists(std::process::id()), Some(true));
+    fn this_process_is_there_and_one_that_has_ended_is_gone() {
+        assert!(!is_gone(std::process::id()));
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
-        assert_eq!(exists(child.id()), Some(false));
-        assert_eq!([exists(0), exists(u32::MAX)], [None, None]);
+        assert!(is_gone(child.id()));
+        assert_eq!([is_gone(0), is_gone(u32::MAX)], [false; 2]);
     }
 }

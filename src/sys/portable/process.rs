@@ -1,8 +1,8 @@
 //! Processes of this machine. Called by `reader`; the user that this one runs as, by `config`.
 
-/// Whether a process with this id exists: unknown, because the standard library cannot tell.
-pub(crate) fn exists(_id: u32) -> Option<bool> {
-    None
+/// Whether no process has this id: the standard library cannot tell.
+pub(crate) fn is_gone(_id: u32) -> bool {
+    false
 }
 
 /// The number of the user whose rights this process has: not known here.
