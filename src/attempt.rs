@@ -8,7 +8,7 @@ use crate::format::{Kind, RecordFlags};
 use crate::gate::{Entered, Gate, Refusal};
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::recorder::{Identity, Recorder, RecorderEnd};
+use crate::recorder::{RecordedProducer, Recorder, RecorderEnd};
 use crate::ring::{DropCause, ProducerEnd};
 use crate::shared::Shared;
 
@@ -46,7 +46,7 @@ pub(crate) fn append_to_recorder(
     shared: &Shared,
     recorder: &Recorder,
     end: &RecorderEnd,
-    producer: impl FnOnce() -> Identity,
+    producer: impl FnOnce() -> RecordedProducer,
     level: Level,
     record: &mut (impl Appendable + ?Sized),
     ticks: impl FnOnce() -> u64,

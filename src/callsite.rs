@@ -42,7 +42,7 @@ pub struct Callsite {
     /// The id in the low 32 bits, the hash of its values' types in the high ones. 0: not registered. The hash of a list
     /// of types is never 0.
     word: AtomicU64,
-    place: Place<'static>,
+    place: UntypedCallsite<'static>,
     names: &'static [&'static str],
     /// The callsite's [`number`](Self::number); 0 if it has none yet.
     number: AtomicU32,
@@ -50,7 +50,7 @@ pub struct Callsite {
 
 /// The part of a callsite that does not depend on the types of its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place<'a> {
+pub(crate) struct UntypedCallsite<'a> {
     pub(crate) level: Level,
     pub(crate) line: u32,
     pub(crate) target: &'a str,
@@ -68,7 +68,7 @@ impl Callsite {
         template: &'static str,
         names: &'static [&'static str],
     ) -> Callsite {
-        let place = Place { level, line, target, file, template };
+        let place = UntypedCallsite { level, line, target, file, template };
         Callsite { word: AtomicU64::new(0), place, names, number: AtomicU32::new(0) }
     }
 
@@ -131,7 +131,7 @@ fn take_number(word: &AtomicU32) -> Option<u32> {
 
 /// The id of a place that is not a static. Equal places have the same id. `None` as for [`Callsite::register`].
 #[cfg(any(all(test, not(loom)), feature = "log", feature = "tracing"))]
-pub(crate) fn register_place(place: Place<'_>, fields: &[(&str, FieldType)]) -> Option<u32> {
+pub(crate) fn register_place(place: UntypedCallsite<'_>, fields: &[(&str, FieldType)]) -> Option<u32> {
     let (names, types): (Vec<_>, Vec<_>) = fields.iter().copied().unzip();
     register(place, &names, &types, hash_of(&types))
 }
@@ -206,7 +206,7 @@ pub(crate) fn add_sink(sink: &Arc<impl Sink + 'static>) {
 static INDEX: PerProcess<Mutex<Index>> = PerProcess::new();
 
 /// Gives an id, or finds that of an equal callsite.
-fn register(place: Place<'_>, names: &[&str], types: &[FieldType], hash: u32) -> Option<u32> {
+fn register(place: UntypedCallsite<'_>, names: &[&str], types: &[FieldType], hash: u32) -> Option<u32> {
     let _inside = Inside::enter(&INSIDE)?;
     let mut index = lock(INDEX.get_or_make());
     let first = index.by_content.get(&Content { place, names: Names::Of(names) }).copied().and_then(defined);
@@ -244,7 +244,7 @@ fn register(place: Place<'_>, names: &[&str], types: &[FieldType], hash: u32) ->
 /// The data that equal callsites have in common, whatever the types of their values are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Content<'a> {
-    place: Place<'a>,
+    place: UntypedCallsite<'a>,
     names: Names<'a>,
 }
 
@@ -252,7 +252,10 @@ impl Content<'_> {
     fn of(info: &CallsiteInfo) -> Content<'_> {
         let CallsiteInfo { line, target, file, template, .. } = info;
         let level = Level::from_u8(info.level).unwrap_or(Level::Error);
-        Content { place: Place { level, line: *line, target, file, template }, names: Names::In(&info.fields) }
+        Content {
+            place: UntypedCallsite { level, line: *line, target, file, template },
+            names: Names::In(&info.fields),
+        }
     }
 }
 

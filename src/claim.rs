@@ -13,7 +13,7 @@ use crate::format::Kind;
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::producer::Producer;
-use crate::ring::{DropCause, Held};
+use crate::ring::{DropCause, HeldRoom};
 use crate::shared::Shared;
 use crate::waiting::wait_or_drop;
 
@@ -29,7 +29,7 @@ pub struct Claim<'a> {
 
 enum Room<'a> {
     Ring {
-        held: Held<'a>,
+        held: HeldRoom<'a>,
         shared: &'a Shared,
         clock: Clock,
     },
@@ -164,7 +164,7 @@ impl Claim<'_> {
     }
 }
 
-fn commit(held: Held<'_>, shared: &Shared, clock: Clock, level: Level) -> Outcome {
+fn commit(held: HeldRoom<'_>, shared: &Shared, clock: Clock, level: Level) -> Outcome {
     let ready = held.ready();
     let end = ready.end();
     let entered = match shared.gate.enter(ready.flag(), level as u8) {

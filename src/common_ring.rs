@@ -18,7 +18,7 @@ use crate::gate::Refusal;
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::own_thread::{self, Role};
-use crate::recorder::{Identity, Recorder, RecorderEnd};
+use crate::recorder::{RecordedProducer, Recorder, RecorderEnd};
 use crate::ring::{DropCause, ProducerEnd};
 use crate::shared::{CommonProducer, Shared};
 use crate::sync::{Inside, lock};
@@ -77,7 +77,7 @@ pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable)
 fn append_to_recorder(shared: &Shared, recorder: &Recorder, level: Level, record: &mut dyn Appendable) -> Outcome {
     let ticks = shared.clock.ticks();
     let outcome = with_producer(shared, |CommonProducer { id, recorder_end, .. }| {
-        let identity = || Identity { id: *id, tid: 0, name: NAME.to_owned() };
+        let identity = || RecordedProducer { id: *id, tid: 0, name: NAME.to_owned() };
         attempt::append_to_recorder(shared, recorder, recorder_end, identity, level, record, || ticks)
     });
     match outcome {

@@ -15,7 +15,7 @@ use crate::logger::Logger;
 use crate::opening::{EngineRings, Hooks, Opening};
 use crate::own_thread::{self, Role};
 use crate::ring::Budget;
-use crate::segment::Threads;
+use crate::segment::PreparingThreads;
 use crate::stats::CloseReport;
 use crate::writer::Writer;
 
@@ -56,7 +56,7 @@ pub struct Engine {
 struct Inner {
     config: EngineConfig,
     writer: Writer,
-    threads: Threads,
+    threads: PreparingThreads,
     /// The memory of all logs' rings.
     rings: Arc<Budget>,
     /// The files of their rings; `None` for private memory.
@@ -78,7 +78,9 @@ impl Engine {
             RingMemory::Private => None,
             RingMemory::Shared(directory) => Some(Arc::new(RingFiles::new(directory, Clock::detect()))),
         };
-        Ok(Engine { inner: Arc::new(Inner { config, writer, threads: Threads::default(), rings, ring_files }) })
+        Ok(Engine {
+            inner: Arc::new(Inner { config, writer, threads: PreparingThreads::default(), rings, ring_files }),
+        })
     }
 
     /// Opens a log on the engine's writer thread, as [`Logger::open`] opens one on a thread of its own.

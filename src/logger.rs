@@ -25,7 +25,7 @@ use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::producer_builder::ProducerBuilder;
 use crate::recovery::Recovery;
-use crate::segment::Threads;
+use crate::segment::PreparingThreads;
 use crate::shared::{RingsOf, Shared};
 use crate::stats::{CloseReport, Losses, Published, State, Stats};
 use crate::sync::lock;
@@ -78,7 +78,7 @@ struct Handle {
 /// The threads that serve one log alone.
 pub(crate) struct OwnThreads {
     writer: JoinHandle<()>,
-    segments: Threads,
+    segments: PreparingThreads,
 }
 
 impl Logger {
@@ -176,7 +176,7 @@ impl Logger {
         let opening = Opening::new(config, hooks)?;
         // Before the directory, so that a refused core creates nothing.
         let writer = Writer::start(None, opening.config().writer_core, &opening.config().path)?;
-        let segments = Threads::default();
+        let segments = PreparingThreads::default();
         let shared = opening.on(&writer, &segments, None)?;
         Ok(Logger::of(shared, writer.close().map(|writer| OwnThreads { writer, segments })))
     }

@@ -20,9 +20,11 @@ use crate::listen::Listening;
 use crate::recorder::SnapshotPlace;
 use crate::recovery::{Recovery, recover_runs, sweep};
 use crate::ring::Budget;
-use crate::segment::{Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes, Threads};
+use crate::segment::{
+    Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, PreparingThreads, Rules, SegmentSizes, Segments,
+};
 use crate::shared::{RingsOf, Shared};
-use crate::snapshot::{self, Origin};
+use crate::snapshot::{self, SnapshotOrigin};
 use crate::stats::Published;
 use crate::sys::cpu;
 use crate::writer::{self, Begin, WrapDevice, Writer};
@@ -66,7 +68,12 @@ impl Opening {
     ///
     /// # Errors
     /// See [`Logger::open`](crate::Logger::open).
-    pub(crate) fn on(self, writer: &Writer, threads: &Threads, engine: Option<EngineRings>) -> Result<Arc<Shared>> {
+    pub(crate) fn on(
+        self,
+        writer: &Writer,
+        threads: &PreparingThreads,
+        engine: Option<EngineRings>,
+    ) -> Result<Arc<Shared>> {
         let Config { level, listeners, listener_queue_bytes, path, service, .. } = &self.settings.config;
         let gate = Gate::new(level.level() as u8).map_err(|source| Error::io("map a page for", path, source))?;
         let clock = self.hooks.clock.unwrap_or_else(Clock::detect);
@@ -128,7 +135,7 @@ impl Opening {
         &self,
         directory: &mut Directory,
         clock: Clock,
-        threads: &Threads,
+        threads: &PreparingThreads,
         engine: Option<&EngineRings>,
     ) -> Result<Begun> {
         let Opening { settings, rules, .. } = self;
@@ -192,7 +199,7 @@ fn snapshot_place(shared: &Shared, directory: &Directory, segments: &Segments) -
     let config = &settings.config;
     SnapshotPlace {
         beside: Beside::of(directory),
-        origin: Origin {
+        origin: SnapshotOrigin {
             log: segments.log,
             run: segments.run,
             boot: cpu::boot_id(),
@@ -216,7 +223,7 @@ fn making(config: &Config) -> Making {
 fn segment_rules(settings: &Validated, first_fill_patience: Duration) -> Rules {
     let config = &settings.config;
     Rules {
-        sizes: Sizes {
+        sizes: SegmentSizes {
             first: settings.first_segment_bytes.min(config.segment_bytes),
             max: config.segment_bytes,
             block: config.block_bytes,

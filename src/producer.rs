@@ -13,7 +13,7 @@ use crate::fields::{Kept, Scratch, ScratchCell, Structured, with_scratch};
 use crate::gate::{ByTarget, Entered, Refusal, Threshold};
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::recorder::{Identity, Recorder, RecorderEnd};
+use crate::recorder::{RecordedProducer, Recorder, RecorderEnd};
 use crate::ring::{CLASSES, Full, ProducerEnd};
 use crate::shared::Shared;
 use crate::waiting::wait_or_drop;
@@ -351,7 +351,7 @@ impl Producer {
         let Producer { shared, id, .. } = self;
         let identity = || {
             let (tid, name) = shared.registry.identity(*id).unwrap_or_default();
-            Identity { id: *id, tid, name }
+            RecordedProducer { id: *id, tid, name }
         };
         attempt::append_to_recorder(shared, recorder, &self.recorder_end, identity, level, record, || {
             self.clock.ticks()

@@ -37,14 +37,14 @@ impl Definition {
 pub(crate) type Lookup = fn(u32, usize) -> Option<Definition>;
 
 /// The callsites of one log.
-pub(crate) struct Callsites {
+pub(crate) struct CallsiteTable {
     /// Whether records of callsites are packed.
     packs: bool,
     lookup: Lookup,
     /// The most bytes of a definition's payload.
     payload_bytes_max: usize,
     /// By id. An id is a small number: callsites are numbered from 1.
-    entries: Vec<Entry>,
+    entries: Vec<TableEntry>,
     /// By id.
     definitions: Vec<Option<Definition>>,
 }
@@ -52,27 +52,27 @@ pub(crate) struct Callsites {
 /// What adding a record needs to know about its callsite.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-pub(super) struct Entry {
+pub(super) struct TableEntry {
     /// The last block that has the callsite's definition.
     defined_in: BlockMark,
     pub(super) code: PackedCode,
-    /// Bytes of the plain values, if all of them are words; otherwise [`NO_WORDS`](Entry::NO_WORDS).
+    /// Bytes of the plain values, if all of them are words; otherwise [`NO_WORDS`](TableEntry::NO_WORDS).
     words_bytes: u32,
     words: [Word; WORDS_MAX],
 }
 
-const _: () = assert!(size_of::<Entry>() == 64);
+const _: () = assert!(size_of::<TableEntry>() == 64);
 
-impl Entry {
+impl TableEntry {
     /// Larger than any record.
     const NO_WORDS: u32 = u32::MAX;
 
-    fn new(id: u32, types: &[FieldType]) -> Entry {
+    fn new(id: u32, types: &[FieldType]) -> TableEntry {
         let mut words = [Word::Unsigned; WORDS_MAX];
         let all = types.len() <= WORDS_MAX
             && types.iter().zip(&mut words).all(|(&of, word)| Word::of(of).map(|of| *word = of).is_some());
-        let words_bytes = if all { 8 * types.len() as u32 } else { Entry::NO_WORDS };
-        Entry { defined_in: BlockMark::NONE, code: PackedCode::new(id), words_bytes, words }
+        let words_bytes = if all { 8 * types.len() as u32 } else { TableEntry::NO_WORDS };
+        TableEntry { defined_in: BlockMark::NONE, code: PackedCode::new(id), words_bytes, words }
     }
 
     /// The types of the values and the values, if all of them are words and `plain` has the right length.
@@ -82,11 +82,11 @@ impl Entry {
     }
 }
 
-impl Callsites {
+impl CallsiteTable {
     /// For a log with blocks of `block_bytes`.
-    pub(crate) fn new(packs: bool, block_bytes: usize, lookup: Lookup) -> Callsites {
+    pub(crate) fn new(packs: bool, block_bytes: usize, lookup: Lookup) -> CallsiteTable {
         let payload_bytes_max = definition_bytes_max(block_bytes) - RECORD_HEADER_BYTES;
-        Callsites { packs, lookup, payload_bytes_max, entries: Vec::new(), definitions: Vec::new() }
+        CallsiteTable { packs, lookup, payload_bytes_max, entries: Vec::new(), definitions: Vec::new() }
     }
 
     /// Whether records of callsites are packed.
@@ -97,7 +97,7 @@ impl Callsites {
 
     /// Callsite `id`, if `block` has its definition already.
     #[inline(always)]
-    pub(super) fn entry_in(&self, id: u32, block: BlockMark) -> Option<&Entry> {
+    pub(super) fn entry_in(&self, id: u32, block: BlockMark) -> Option<&TableEntry> {
         self.entries.get(id as usize).filter(|entry| entry.defined_in == block)
     }
 
@@ -123,10 +123,10 @@ impl Callsites {
     fn insert(&mut self, id: u32, definition: Definition) {
         let index = id as usize;
         if self.entries.len() <= index {
-            self.entries.resize(index + 1, Entry::new(0, &[]));
+            self.entries.resize(index + 1, TableEntry::new(0, &[]));
             self.definitions.resize(index + 1, None);
         }
-        self.entries[index] = Entry::new(id, &definition.types);
+        self.entries[index] = TableEntry::new(id, &definition.types);
         self.definitions[index] = Some(definition);
     }
 
@@ -138,9 +138,9 @@ impl Callsites {
     }
 }
 
-impl fmt::Debug for Callsites {
+impl fmt::Debug for CallsiteTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = self.definitions.iter().flatten().count();
-        f.debug_struct("Callsites").field("packs", &self.packs).field("known", &known).finish()
+        f.debug_struct("CallsiteTable").field("packs", &self.packs).field("known", &known).finish()
     }
 }

@@ -8,28 +8,28 @@
 //! that they do not interrupt a shard. Until then the block keeps their bytes free.
 
 use super::body::Body;
-use super::callsites::Callsites;
+use super::callsites::CallsiteTable;
 use super::mark::BlockMark;
 use crate::format::{SHARD_HEADER_BYTES, record_bytes};
 
 /// The definitions in a block.
 #[derive(Debug)]
-pub(super) struct Definitions {
+pub(super) struct BlockDefinitions {
     /// One bit for each of the writer's slots. Slots are small numbers, because they are reused.
     producers: Vec<u64>,
-    /// The mark by which [`Callsites`] remembers this block.
+    /// The mark by which [`CallsiteTable`] remembers this block.
     pub(super) mark: BlockMark,
     /// The callsites to define at the block's end, in the order of their first records.
     callsites: Vec<u32>,
 }
 
-impl Default for Definitions {
-    fn default() -> Definitions {
-        Definitions { producers: Vec::new(), mark: BlockMark::new(), callsites: Vec::new() }
+impl Default for BlockDefinitions {
+    fn default() -> BlockDefinitions {
+        BlockDefinitions { producers: Vec::new(), mark: BlockMark::new(), callsites: Vec::new() }
     }
 }
 
-impl Definitions {
+impl BlockDefinitions {
     /// Whether the block holds the row of the producer in `slot`.
     #[inline]
     pub(super) fn has_producer(&self, slot: usize) -> bool {
@@ -51,7 +51,7 @@ impl Definitions {
     }
 
     /// Keeps `bytes` of `body` for the definition of callsite `id`. The caller has checked that they are free.
-    pub(super) fn keep_for(&mut self, id: u32, bytes: usize, body: &mut Body, callsites: &mut Callsites) {
+    pub(super) fn keep_for(&mut self, id: u32, bytes: usize, body: &mut Body, callsites: &mut CallsiteTable) {
         debug_assert!(bytes <= body.free_bytes());
         body.limit -= bytes;
         self.callsites.push(id);
@@ -60,7 +60,7 @@ impl Definitions {
 
     /// Keeps the bytes of `body` for the definition of callsite `id`, unless they are kept already or the callsite is
     /// unknown. Returns `false` if there is not enough room.
-    pub(super) fn define(&mut self, id: u32, body: &mut Body, callsites: &mut Callsites) -> bool {
+    pub(super) fn define(&mut self, id: u32, body: &mut Body, callsites: &mut CallsiteTable) -> bool {
         if callsites.entry_in(id, self.mark).is_some() {
             return true;
         }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_block_has_defined_the_producers_noted_and_no_others() {
-        let mut definitions = Definitions::default();
+        let mut definitions = BlockDefinitions::default();
         let noted = [0, 1, 63, 64, 1000];
         for slot in noted {
             assert!(!definitions.has_producer(slot));

@@ -64,9 +64,9 @@ impl Gaps {
 }
 
 /// Starts a shard for the record `first`, after all records added so far. `next_sequence` is the field of
-/// [`Records`](super::Records). If the producer's numbers before the record are missing, adds a gap record before the
-/// shard, as the writer's own record number `own_sequence`. Returns the offset of the shard's first record; `None` if
-/// there is not enough room.
+/// [`PlainRecords`](super::PlainRecords). If the producer's numbers before the record are missing, adds a gap record
+/// before the shard, as the writer's own record number `own_sequence`. Returns the offset of the shard's first record;
+/// `None` if there is not enough room.
 #[cold]
 #[inline(never)]
 pub(super) fn open_shard_at(
@@ -128,7 +128,7 @@ mod tests {
 
     fn parts(block: Block) -> Vec<Part> {
         let (mut buffer, length) = block.seal(0);
-        super::super::place(&mut buffer, super::super::Place { segment_id: 1, file_offset: 4096, in_flight: 0 });
+        super::super::place(&mut buffer, super::super::BlockPlace { segment_id: 1, file_offset: 4096, in_flight: 0 });
         let header = BlockHeader::decode(&buffer[..length], 4096).expect("a header");
         let mut payload = &buffer[BLOCK_HEADER_BYTES..][..header.valid.get() as usize];
         let mut parts = Vec::new();

@@ -23,12 +23,12 @@ use crate::format::{
     RECORD_HEADER_BYTES, SHARD_HEADER_BYTES, WallAnchor, padded,
 };
 use body::{Body, TimeSpan};
-pub(crate) use callsites::{Callsites, Definition, Lookup};
-use definitions::Definitions;
+pub(crate) use callsites::{CallsiteTable, Definition, Lookup};
+use definitions::BlockDefinitions;
 use gaps::Gaps;
 use packed::Notes;
 pub(crate) use packed::{Added, Last, PackedRecords};
-pub(crate) use plain::Records;
+pub(crate) use plain::PlainRecords;
 pub(crate) use record::RecordMeta;
 
 // Every block on the format's grid is aligned for direct I/O.
@@ -36,7 +36,7 @@ const _: () = assert!(GRID_BYTES.is_multiple_of(ALIGNMENT_BYTES));
 
 /// Where a block is written, as its header says.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct BlockPlace {
     pub(crate) segment_id: u64,
     pub(crate) file_offset: u64,
     /// Earlier blocks that are not known to be durable.
@@ -58,7 +58,7 @@ pub(crate) struct Block {
     body: Body,
     gaps: Gaps,
     /// The producers whose rows the block holds, and the callsites that it will define.
-    definitions: Definitions,
+    definitions: BlockDefinitions,
     /// The set [`BlockFlags`].
     flags: u16,
     /// The times of the writer's own records. The header has them only if the block holds no others.
@@ -74,7 +74,7 @@ impl Block {
         Block {
             gaps: Gaps::new(buffer.len()),
             body: Body::new(buffer),
-            definitions: Definitions::default(),
+            definitions: BlockDefinitions::default(),
             flags: 0,
             control_times: TimeSpan::NONE,
         }
@@ -103,8 +103,13 @@ impl Block {
     /// missing, gap records are added too. They take the writer's own numbers from `own_sequence` on, which is
     /// advanced.
     #[inline]
-    pub(crate) fn records_of<'a>(&'a mut self, producer: u32, sequence: u64, own_sequence: &'a mut u64) -> Records<'a> {
-        Records::new(&mut self.body, &mut self.gaps, &mut self.definitions, producer, sequence, own_sequence)
+    pub(crate) fn records_of<'a>(
+        &'a mut self,
+        producer: u32,
+        sequence: u64,
+        own_sequence: &'a mut u64,
+    ) -> PlainRecords<'a> {
+        PlainRecords::new(&mut self.body, &mut self.gaps, &mut self.definitions, producer, sequence, own_sequence)
     }
 
     /// Like [`records_of`](Self::records_of), but packs the records. `last` is the producer's last record.
@@ -112,7 +117,7 @@ impl Block {
     pub(crate) fn packed_records_of<'a>(
         &'a mut self,
         last: Last,
-        callsites: &'a mut Callsites,
+        callsites: &'a mut CallsiteTable,
         own_sequence: &'a mut u64,
     ) -> PackedRecords<'a> {
         let Block { body, gaps, definitions, .. } = self;
@@ -127,7 +132,7 @@ impl Block {
 
     /// Adds the definitions of the callsites whose records the block has. They are the writer's own records from number
     /// `own_sequence` on, which is advanced. Nothing may be added after them.
-    pub(crate) fn append_definitions(&mut self, callsites: &Callsites, own_sequence: &mut u64, now_ns: u64) {
+    pub(crate) fn append_definitions(&mut self, callsites: &CallsiteTable, own_sequence: &mut u64, now_ns: u64) {
         for id in self.definitions.take_callsites(&mut self.body) {
             let definition = callsites.definition(id);
             let added = definition.is_some_and(|definition| {
@@ -223,7 +228,7 @@ impl Block {
 ///
 /// # Panics
 /// If `bytes` do not begin with a sealed block.
-pub(crate) fn place(bytes: &mut [u8], place: Place) {
+pub(crate) fn place(bytes: &mut [u8], place: BlockPlace) {
     let header = BlockHeader::mut_from_prefix(bytes).ok().map(|(header, _)| header);
     let header = header.filter(|header| header.magic == BLOCK_MAGIC).expect("only sealed blocks are placed");
     header.segment_id = U64::new(place.segment_id);
@@ -254,7 +259,7 @@ mod tests {
         added
     }
 
-    const PLACE: Place = Place { segment_id: 9, file_offset: 4096, in_flight: 1 };
+    const PLACE: BlockPlace = BlockPlace { segment_id: 9, file_offset: 4096, in_flight: 1 };
 
     /// The block, number 2 at [`PLACE`], as it would be written.
     fn written(block: Block) -> Vec<u8> {
@@ -315,7 +320,7 @@ mod tests {
         let mut block = block(4096);
         assert!(append(&mut block, 1, 0, meta(1), b"x"));
         let mut bytes = written(block);
-        place(&mut bytes, Place { segment_id: 10, file_offset: 8192, ..PLACE });
+        place(&mut bytes, BlockPlace { segment_id: 10, file_offset: 8192, ..PLACE });
         let header = BlockHeader::decode(&bytes, 8192).expect("a header");
         assert!(header.payload_is_intact(&bytes[BLOCK_HEADER_BYTES..][..header.valid.get() as usize]));
         assert_eq!((header.sequence.get(), header.segment_id.get(), header.shards.get()), (2, 10, 1));

@@ -1,12 +1,12 @@
-//! Packed shards: [`PackedRecords`] is the writer's hot loop for records of callsites, as [`Records`](super::Records)
-//! is the one for messages alone.
+//! Packed shards: [`PackedRecords`] is the writer's hot loop for records of callsites, as
+//! [`PlainRecords`](super::PlainRecords) is the one for messages alone.
 //!
 //! A packed shard begins with a record of a callsite. Messages that follow it are packed too, so that a producer of
 //! both kinds does not begin a new shard at each change.
 
 use super::body::{Body, ShardLayout, TimeSpan};
-use super::callsites::{Callsites, Definition};
-use super::definitions::Definitions;
+use super::callsites::{CallsiteTable, Definition};
+use super::definitions::BlockDefinitions;
 use super::gaps::{First, Gaps, open_shard_at};
 use super::record::RecordMeta;
 use crate::format::{FieldType, Layout, RecordFlags, Values, pack_message, pack_record, pack_words, packed_room};
@@ -24,7 +24,8 @@ pub(crate) enum Added {
 
 /// Adds records of one producer to a block, packed.
 ///
-/// As in [`Records`](super::Records), only [`PackedRecords::end`] copies back the fields that change with each record.
+/// As in [`PlainRecords`](super::PlainRecords), only [`PackedRecords::end`] copies back the fields that change with
+/// each record.
 #[must_use = "the block does not count the added records until `end`"]
 pub(crate) struct PackedRecords<'a> {
     body: &'a mut Body,
@@ -44,8 +45,8 @@ pub(crate) struct PackedRecords<'a> {
 /// What is noted besides the records: what explains them, and what they need to be read.
 pub(super) struct Notes<'a> {
     pub(super) gaps: &'a mut Gaps,
-    pub(super) definitions: &'a mut Definitions,
-    pub(super) callsites: &'a mut Callsites,
+    pub(super) definitions: &'a mut BlockDefinitions,
+    pub(super) callsites: &'a mut CallsiteTable,
     /// The number of the writer's next own record.
     pub(super) own_sequence: &'a mut u64,
 }

@@ -1,20 +1,21 @@
-//! Plain shards: [`Records`] is the writer's hot loop, which adds a producer's records to a block one after the other.
+//! Plain shards: [`PlainRecords`] is the writer's hot loop, which adds a producer's records to a block one after the
+//! other.
 
 use zerocopy::FromBytes;
 
 use super::body::{Body, ShardLayout};
-use super::callsites::Callsites;
-use super::definitions::Definitions;
+use super::callsites::CallsiteTable;
+use super::definitions::BlockDefinitions;
 use super::gaps::{First, Gaps, open_shard_at};
 use super::record::{RecordMeta, push};
 use crate::format::{RecordHeader, record_bytes};
 
 /// Adds records of one producer to a block.
 ///
-/// Only [`Records::end`] copies the fields that change with each record back to the block, so that the loop around
-/// [`Records::append`] keeps them in registers.
+/// Only [`PlainRecords::end`] copies the fields that change with each record back to the block, so that the loop around
+/// [`PlainRecords::append`] keeps them in registers.
 #[must_use = "the block does not count the added records until `end`"]
-pub(crate) struct Records<'a> {
+pub(crate) struct PlainRecords<'a> {
     body: &'a mut Body,
     producer: u32,
     /// The offset of the first added record, or where it will go.
@@ -25,28 +26,37 @@ pub(crate) struct Records<'a> {
     /// last record.
     next_sequence: u64,
     gaps: &'a mut Gaps,
-    definitions: &'a mut Definitions,
+    definitions: &'a mut BlockDefinitions,
     /// The number of the writer's next own record.
     own_sequence: &'a mut u64,
 }
 
-impl<'a> Records<'a> {
+impl<'a> PlainRecords<'a> {
     /// Begins to add records of `producer`, whose last record has the sequence before `sequence`.
     #[inline]
     pub(super) fn new(
         body: &'a mut Body,
         gaps: &'a mut Gaps,
-        definitions: &'a mut Definitions,
+        definitions: &'a mut BlockDefinitions,
         producer: u32,
         sequence: u64,
         own_sequence: &'a mut u64,
-    ) -> Records<'a> {
+    ) -> PlainRecords<'a> {
         let next_sequence = match body.shard {
             Some(shard) if shard.takes(producer, false) => shard.next_sequence,
             // No record to come has this sequence, so the first one opens a shard.
             _ => sequence.wrapping_sub(1),
         };
-        Records { producer, first_at: body.used, used: body.used, next_sequence, gaps, definitions, own_sequence, body }
+        PlainRecords {
+            producer,
+            first_at: body.used,
+            used: body.used,
+            next_sequence,
+            gaps,
+            definitions,
+            own_sequence,
+            body,
+        }
     }
 
     /// Adds a record. Returns `false`, and adds nothing, if it does not fit.
@@ -74,7 +84,7 @@ impl<'a> Records<'a> {
     /// Prepares to [`append`](Self::append) a record of a callsite: keeps bytes for the callsite's definition, unless
     /// the block has done so. `payload` is the callsite's id and the plain values. An unknown callsite has no
     /// definition. Returns `false` if there is not enough room.
-    pub(crate) fn define(&mut self, callsites: &mut Callsites, payload: &[u8]) -> bool {
+    pub(crate) fn define(&mut self, callsites: &mut CallsiteTable, payload: &[u8]) -> bool {
         let Some(id) = payload.first_chunk::<4>().map(|id| u32::from_le_bytes(*id)) else { return true };
         self.body.used = self.used;
         self.definitions.define(id, self.body, callsites)

@@ -169,7 +169,7 @@ fn register(gate: &Gate, place: Place<'_>, shape: Shape) -> Result<u32, Refusal>
         return Err(Refusal::Forked);
     }
     let Place { level, target, file, line } = place;
-    let place = callsite::Place { level, line, target, file, template: shape.template() };
+    let place = callsite::UntypedCallsite { level, line, target, file, template: shape.template() };
     callsite::register_place(place, shape.fields()).ok_or(Refusal::Reentrant)
 }
 

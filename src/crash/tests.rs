@@ -12,7 +12,7 @@ use super::layout::{
 };
 use super::link::Link;
 use super::{LogRings, NewLog, RingFiles};
-use crate::callsite::{self, Place};
+use crate::callsite::{self, UntypedCallsite};
 use crate::clock::{Clock, ClockAnchor};
 use crate::format::{CallsiteInfo, FieldType, StoredRunId, Type, checksum, checksum_append};
 use crate::level::Level;
@@ -82,7 +82,7 @@ fn definitions(bytes: &[u8]) -> Vec<CallsiteInfo> {
 
 /// A callsite that no other test has.
 fn register(template: &str) -> u32 {
-    let place = Place { level: Level::Info, line: 7, target: "crash::tests", file: file!(), template };
+    let place = UntypedCallsite { level: Level::Info, line: 7, target: "crash::tests", file: file!(), template };
     callsite::register_place(place, &[("id", FieldType::new(Type::Unsigned))]).expect("an id")
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 
-use super::ring::Identity;
+use super::ring::RecordedProducer;
 use super::rings::RecorderRings;
 use crate::appendable::Appendable;
 use crate::gate::{Gate, Refusal};
@@ -38,7 +38,7 @@ impl RecorderEnd {
         &self,
         recorder: &RecorderRings,
         gate: &Gate,
-        producer: impl FnOnce() -> Identity,
+        producer: impl FnOnce() -> RecordedProducer,
         record: &mut R,
         tag: impl FnOnce(&R) -> u32,
         ticks: impl FnOnce() -> u64,
@@ -63,7 +63,7 @@ impl RecorderEnd {
     }
 
     /// The end, made by the first call; `None` if no ring can be made.
-    fn end(&self, recorder: &RecorderRings, producer: impl FnOnce() -> Identity) -> Option<&ProducerEnd> {
+    fn end(&self, recorder: &RecorderRings, producer: impl FnOnce() -> RecordedProducer) -> Option<&ProducerEnd> {
         if self.end.get().is_none() {
             if let Some(left) = self.let_go.get().checked_sub(1) {
                 self.let_go.set(left);

@@ -6,7 +6,7 @@
 
 use loom::thread;
 
-use super::ring::{Identity, RecorderRing};
+use super::ring::{RecordedProducer, RecorderRing};
 use crate::clock::TickConverter;
 use crate::ring::{DropCause, ProducerEnd, RingOptions, ring};
 use crate::snapshot::ProducerRecords;
@@ -27,7 +27,7 @@ fn model(body: impl Fn() + Sync + Send + 'static) {
 fn ends() -> (ProducerEnd, RecorderRing) {
     let options = RingOptions { overwrite: true, start: START, ..RingOptions::window(CAPACITY) };
     let (producer, consumer) = ring(options).expect("a ring");
-    (producer, RecorderRing::new(Identity { id: 1, tid: 1, name: String::new() }, consumer))
+    (producer, RecorderRing::new(RecordedProducer { id: 1, tid: 1, name: String::new() }, consumer))
 }
 
 /// Records so many attempts, as `RecorderEnd::append` does. Returns the numbers of those that were accepted.

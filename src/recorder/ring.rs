@@ -12,7 +12,7 @@ use crate::snapshot::{ProducerRecords, RecordHead};
 
 /// The producer of the records in a ring.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity {
+pub(crate) struct RecordedProducer {
     pub(crate) id: u32,
     pub(crate) tid: u32,
     pub(crate) name: String,
@@ -20,7 +20,7 @@ pub(crate) struct Identity {
 
 /// A producer's ring.
 pub(super) struct RecorderRing {
-    producer: Identity,
+    producer: RecordedProducer,
     consumer: ConsumerEnd,
     /// The producer's end, after the producer has ended.
     returned: Option<ProducerEnd>,
@@ -53,7 +53,7 @@ pub(super) struct Room {
 }
 
 impl RecorderRing {
-    pub(super) fn new(producer: Identity, consumer: ConsumerEnd) -> RecorderRing {
+    pub(super) fn new(producer: RecordedProducer, consumer: ConsumerEnd) -> RecorderRing {
         RecorderRing {
             producer,
             consumer,
@@ -130,7 +130,7 @@ impl RecorderRing {
             0 => self.dropped = dropped,
             records => self.copied = Some(Copied { records, overwritten_before, dropped, last_ns }),
         }
-        let Identity { id, tid, name } = self.producer.clone();
+        let RecordedProducer { id, tid, name } = self.producer.clone();
         ProducerRecords { id, tid, name, dropped: dropped_since, heads, payloads }
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
-use super::ring::{Identity, RecorderRing};
+use super::ring::{RecordedProducer, RecorderRing};
 use crate::clock::{Clock, TickConverter};
 use crate::level::Level;
 use crate::ring::{Budget, ConsumerEnd, ProducerEnd, RingMaker, RingOptions};
@@ -95,7 +95,7 @@ impl RecorderRings {
 
     /// Makes a producer's ring, or uses an old one again. The ring for the producer of the common ring may exceed the
     /// budget. `None` if there is no memory, or if a signal handler calls this on a thread that has locked the rings.
-    pub(super) fn ring_for(&self, producer: impl FnOnce() -> Identity, is_common: bool) -> Option<ProducerEnd> {
+    pub(super) fn ring_for(&self, producer: impl FnOnce() -> RecordedProducer, is_common: bool) -> Option<ProducerEnd> {
         let _inside = Inside::enter(&INSIDE)?;
         let producer = producer();
         let found = self.take_ended_or_memory().or_else(|| {

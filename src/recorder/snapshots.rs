@@ -7,18 +7,18 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::rings::RecorderRings;
 use super::triggers::{Reason, TriggerRules, Triggers};
-use crate::block::{Callsites, Lookup};
+use crate::block::{CallsiteTable, Lookup};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::segment::Beside;
-use crate::snapshot::{self, Now, Origin, ProducerRecords};
+use crate::snapshot::{self, Now, ProducerRecords, SnapshotOrigin};
 use crate::stats::RecorderStats;
 use crate::sys::directory::OpenDirectory;
 
 /// Where a recorder's snapshots are written.
 pub(crate) struct SnapshotPlace {
     pub(crate) beside: Beside,
-    pub(crate) origin: Origin,
+    pub(crate) origin: SnapshotOrigin,
     pub(crate) clock: Clock,
     /// Finds the definitions of callsites.
     pub(crate) lookup: Lookup,
@@ -125,6 +125,6 @@ fn write(
 ) -> Result<PathBuf> {
     let SnapshotPlace { origin, clock, lookup, .. } = place;
     let now = Now { monotonic_ns: clock.monotonic_ns(), unix_ns: clock.unix_ns() };
-    let mut callsites = Callsites::new(false, origin.block_bytes, *lookup);
+    let mut callsites = CallsiteTable::new(false, origin.block_bytes, *lookup);
     snapshot::write(directory, origin, reason, now, producers, &mut callsites)
 }

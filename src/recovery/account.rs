@@ -17,9 +17,9 @@ const HOLES_MAX: u64 = IN_FLIGHT_UNKNOWN as u64;
 
 /// A run's blocks, as far as its rings may hold records of them.
 #[derive(Debug, Default)]
-pub(super) struct Account {
+pub(super) struct RunAccount {
     /// The producers without final counts, and those with records in holes.
-    pub(super) producers: BTreeMap<u32, Known>,
+    pub(super) producers: BTreeMap<u32, KnownProducer>,
     /// The producers that have final counts.
     pub(super) ended: HashSet<u32>,
     /// The numbers of missing blocks, in order.
@@ -40,20 +40,20 @@ pub(super) struct Account {
 
 /// A producer, as the blocks account for it.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct KnownProducer {
     /// Its last row, with the counts after the last block.
     pub(super) row: ProducerRow,
     /// The time of its last record, if that is in one of the blocks; else 0.
     pub(super) last_ns: u64,
     /// Its records in missing blocks, in order.
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<HoleRecords>,
     /// All blocks below this number are accounted for in `row`.
     seen_below: u64,
 }
 
 /// Records of a producer that were in missing blocks.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct HoleRecords {
     /// The row before them.
     pub(super) row: ProducerRow,
     /// Their numbers, and those of attempts that were dropped between them.
@@ -65,22 +65,22 @@ pub(super) struct Part {
     pub(super) before_ns: u64,
 }
 
-impl Known {
+impl KnownProducer {
     /// A producer with this row, and nothing in missing blocks.
-    pub(super) fn from_row(row: ProducerRow) -> Known {
-        Known { row, last_ns: 0, parts: Vec::new(), seen_below: 0 }
+    pub(super) fn from_row(row: ProducerRow) -> KnownProducer {
+        KnownProducer { row, last_ns: 0, parts: Vec::new(), seen_below: 0 }
     }
 }
 
-impl Account {
+impl RunAccount {
     /// Reads the account of a run.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
-    pub(super) fn read(tail: &mut RunTail) -> Result<Account> {
+    pub(super) fn read(tail: &mut RunTail) -> Result<RunAccount> {
         // A run that is looked at from its first block on starts from nothing.
         let has_baseline = tail.durable_below == 0;
-        let mut account = Account { next_number: tail.durable_below, has_baseline, ..Account::default() };
+        let mut account = RunAccount { next_number: tail.durable_below, has_baseline, ..RunAccount::default() };
         let announced = tail.announced;
         while account.obstacle.is_none()
             && let Some(item) = tail.next()?
@@ -148,7 +148,7 @@ impl Account {
         let holes = &self.holes;
         let known = self.producers.entry(row.id).or_insert_with(|| {
             let ProducerRow { id, tid, ref name, .. } = *row;
-            Known::from_row(ProducerRow { id, tid, name: name.clone(), ..ProducerRow::default() })
+            KnownProducer::from_row(ProducerRow { id, tid, name: name.clone(), ..ProducerRow::default() })
         });
         let sequences = known.row.next_sequence..row.next_sequence;
         let index = |number| holes.partition_point(|&hole| hole < number);
@@ -157,7 +157,7 @@ impl Account {
             let before = std::mem::replace(&mut known.row, row.clone());
             if !sequences.is_empty() && !between.is_empty() {
                 let (after_ns, before_ns) = (known.last_ns, u64::MAX);
-                known.parts.push(Part { row: before, sequences, holes: between, after_ns, before_ns });
+                known.parts.push(HoleRecords { row: before, sequences, holes: between, after_ns, before_ns });
             }
         }
         known.seen_below = known.seen_below.max(number);

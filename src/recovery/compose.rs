@@ -7,18 +7,18 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 
-use super::account::{Account, Part};
+use super::account::{HoleRecords, RunAccount};
 use super::ring_file::{RingFile, Slot};
-use super::source::{Bounds, Recovered, Source, next_of};
-use crate::block::{Added, Block, Callsites, Last, RecordMeta};
+use super::source::{Bounds, LeftRing, Recovered, next_of};
+use crate::block::{Added, Block, CallsiteTable, Last, RecordMeta};
 use crate::buffer::AlignedBuffer;
 use crate::clock::{self, TickConverter};
 use crate::format::{BLOCK_BYTES_MAX, BlockFlags, CallsiteInfo, Kind, ProducerRow, Status, StatusCode, WallAnchor};
 
 /// What is composed.
-pub(super) struct Plan<'a> {
+pub(super) struct RecoveryPlan<'a> {
     pub(super) file: &'a RingFile,
-    pub(super) account: Account,
+    pub(super) account: RunAccount,
     pub(super) slots: Vec<Slot>,
     pub(super) callsites: HashMap<u32, CallsiteInfo>,
     /// The size of the blocks, but for those of holes.
@@ -53,8 +53,8 @@ pub(super) struct Composed {
 /// Composes blocks.
 pub(super) struct Composer<'a> {
     /// What is left of it: the sources have taken its slots, and the account's producers.
-    plan: Plan<'a>,
-    sources: Vec<Source>,
+    plan: RecoveryPlan<'a>,
+    sources: Vec<LeftRing>,
     /// Producers that the blocks name and no slot has.
     orphans: bool,
     /// The next hole.
@@ -64,24 +64,24 @@ pub(super) struct Composer<'a> {
     /// Final counts, when they are known, in reverse order.
     ends: Option<Vec<ProducerRow>>,
     /// The plan's, as blocks define them.
-    callsites: Callsites,
+    callsites: CallsiteTable,
     converter: TickConverter,
     pub(super) composed: Composed,
 }
 
 impl<'a> Composer<'a> {
-    pub(super) fn new(mut plan: Plan<'a>) -> Composer<'a> {
+    pub(super) fn new(mut plan: RecoveryPlan<'a>) -> Composer<'a> {
         let (slots, mut producers) = (std::mem::take(&mut plan.slots), std::mem::take(&mut plan.account.producers));
         let is_ended = |id: &u32| plan.account.ended.contains(id);
         let sources = slots
             .into_iter()
             .map(|slot| {
                 let id = slot.producer;
-                Source::new(slot, producers.remove(&id), is_ended(&id), plan.block_bytes as u64)
+                LeftRing::new(slot, producers.remove(&id), is_ended(&id), plan.block_bytes as u64)
             })
             .collect();
         let orphans = producers.keys().any(|id| !is_ended(id));
-        let mut callsites = Callsites::new(true, plan.block_bytes, |_, _| None);
+        let mut callsites = CallsiteTable::new(true, plan.block_bytes, |_, _| None);
         plan.callsites.values().for_each(|info| callsites.add(info));
         let (converter, composed) = (plan.file.converter(), Composed::default());
         Composer { plan, sources, orphans, hole: 0, source: 0, ends: None, callsites, converter, composed }
@@ -89,7 +89,7 @@ impl<'a> Composer<'a> {
 
     /// What is wrong with the rings, as far as their records have been taken.
     pub(super) fn damage(&self) -> Option<String> {
-        let of = |source: &Source| {
+        let of = |source: &LeftRing| {
             let fault = source.fault()?;
             Some(format!("the ring of producer {} is damaged: {fault}", source.slot.producer))
         };
@@ -140,8 +140,8 @@ impl<'a> Composer<'a> {
     }
 
     /// Moves a source's records that were in holes into the block. Returns those that do not fit.
-    fn move_part(&mut self, at: usize, block: &mut Block, part: Part) -> Option<Part> {
-        let Part { row, sequences, holes, after_ns, before_ns } = part;
+    fn move_part(&mut self, at: usize, block: &mut Block, part: HoleRecords) -> Option<HoleRecords> {
+        let HoleRecords { row, sequences, holes, after_ns, before_ns } = part;
         let Range { start, end } = sequences;
         let source = &mut self.sources[at];
         // The counts are those before the part.
@@ -151,7 +151,7 @@ impl<'a> Composer<'a> {
         let row = std::mem::replace(&mut source.row, after.0);
         let after_ns = std::mem::replace(&mut source.last_ns, after.1);
         let sequences = row.next_sequence.max(start)..end;
-        is_full.then_some(Part { row, sequences, holes, after_ns, before_ns })
+        is_full.then_some(HoleRecords { row, sequences, holes, after_ns, before_ns })
     }
 
     /// The next block after the run's last one. `None` if there are no more records.
@@ -222,11 +222,11 @@ impl<'a> Composer<'a> {
 
     /// The final counts of all producers that have none; those of the first one come last.
     fn final_rows(&self) -> Vec<ProducerRow> {
-        let is_due = |source: &&Source| {
+        let is_due = |source: &&LeftRing| {
             let is_used = source.is_known || source.slot.image.counts().attempted > 0 || source.row.records > 0;
             self.plan.may_end && is_used && !source.is_ended && source.fault().is_none()
         };
-        self.sources.iter().rev().filter(is_due).map(Source::final_row).collect()
+        self.sources.iter().rev().filter(is_due).map(LeftRing::final_row).collect()
     }
 
     fn begin_block(&self, bytes: usize) -> io::Result<Block> {
@@ -264,7 +264,7 @@ impl<'a> Composer<'a> {
     }
 
     fn has_records(&mut self, at: usize, bounds: Bounds) -> bool {
-        let Source { slot, records, .. } = &mut self.sources[at];
+        let LeftRing { slot, records, .. } = &mut self.sources[at];
         next_of(slot, records, self.plan.file, bounds).is_some()
     }
 
@@ -273,7 +273,7 @@ impl<'a> Composer<'a> {
         let before_ns = bounds.before_ns.min(self.now_ns());
         let mut moved = 0;
         let is_full = loop {
-            let Source { slot, records, row, last_ns, .. } = &mut self.sources[at];
+            let LeftRing { slot, records, row, last_ns, .. } = &mut self.sources[at];
             let Some((head, payload)) = next_of(slot, records, self.plan.file, bounds) else { break false };
             let Some(record) = Recovered::of(&head, payload, &self.plan.callsites) else {
                 self.sources[at].pass_over();
@@ -312,7 +312,7 @@ impl Iterator for Composer<'_> {
 /// The block that a record goes to.
 struct Target<'a> {
     block: &'a mut Block,
-    callsites: &'a mut Callsites,
+    callsites: &'a mut CallsiteTable,
     own_sequence: &'a mut u64,
 }
 

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use zerocopy::little_endian::{I64, U64};
 
-use super::account::Account;
-use super::compose::{Composer, Plan};
+use super::account::RunAccount;
+use super::compose::{Composer, RecoveryPlan};
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
 use super::ring_file::{Definitions, LogEntry, RingFile, Slot, Slots};
-use super::snapshot::{self, Left};
+use super::snapshot::{self, LeftRecords};
 use super::without_segments;
 use crate::block::Block;
 use crate::clock::Clock;
@@ -24,7 +24,7 @@ use crate::format::{
 };
 use crate::reader::RunTail;
 use crate::segment::{Directory, Header, OfflineSegment, random_id};
-use crate::snapshot::{Now, Origin};
+use crate::snapshot::{Now, SnapshotOrigin};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::{self, cpu};
 
@@ -43,7 +43,7 @@ pub(super) struct DeadRun<'a> {
 
 /// What is left of a run: the account of its segments, and its rings.
 struct Remains {
-    account: Account,
+    account: RunAccount,
     slots: Vec<Slot>,
     callsites: HashMap<u32, CallsiteInfo>,
     has_segments: bool,
@@ -99,7 +99,7 @@ impl DeadRun<'_> {
         let mut tail = RunTail::open(opened.path(), self.link.run)?;
         let Slots { slots, damage } = self.slots(FOR_LOG)?;
         let account = match &mut tail {
-            Some(tail) => Account::read(tail)?,
+            Some(tail) => RunAccount::read(tail)?,
             None => without_segments::account(self.file, &slots, self.block_bytes() as u64),
         };
         if let Some(obstacle) = account.obstacle {
@@ -126,7 +126,7 @@ impl DeadRun<'_> {
         let Remains { callsites, segment, anchor, .. } = remains;
         let Slots { slots, damage } = self.slots(FOR_RECORDER)?;
         let now = Now { monotonic_ns: anchor.monotonic_ns.get(), unix_ns: anchor.unix_ns.get() };
-        let origin = Origin {
+        let origin = SnapshotOrigin {
             log: segment.log,
             run: segment.run,
             boot: segment.boot,
@@ -135,7 +135,7 @@ impl DeadRun<'_> {
             block_bytes: self.block_bytes(),
             message_bytes_max: self.entry.message_bytes_max as usize,
         };
-        let Left { producers, damage: of_records } = snapshot::read(self.file, &slots, callsites, &origin, now);
+        let LeftRecords { producers, damage: of_records } = snapshot::read(self.file, &slots, callsites, &origin, now);
         let written = snapshot::write(&directory.opened(), self.link.run, &origin, producers, callsites, now);
         Ok(Snapshot { written, damages: [damage, of_records] })
     }
@@ -152,7 +152,7 @@ impl DeadRun<'_> {
         let path = self.file.path();
         let (baseline, control_sequence) = (account.baseline(), account.own_sequence);
         let process = self.file.process();
-        let mut composer = Composer::new(Plan {
+        let mut composer = Composer::new(RecoveryPlan {
             file: self.file,
             may_end: remains.damage.is_none() && account.has_baseline,
             account,

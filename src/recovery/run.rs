@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::account::Account;
+use super::account::RunAccount;
 use super::missing::{DeadRun, write_missing};
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
 use super::ring_file::{LOCK_PATIENCE, LogState, NotOpened, RingFile};
@@ -155,7 +155,7 @@ fn gone(directory: &Directory, link: &Link) -> OrStop<Option<RingFile>> {
 /// Whether the run has its end.
 fn is_ended(directory: &Directory, link: &Link) -> Result<bool> {
     match RunTail::open(directory.opened().path(), link.run)? {
-        Some(mut tail) => Ok(Account::read(&mut tail)?.is_ended),
+        Some(mut tail) => Ok(RunAccount::read(&mut tail)?.is_ended),
         None => Ok(false),
     }
 }

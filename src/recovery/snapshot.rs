@@ -5,17 +5,17 @@ use std::path::PathBuf;
 
 use super::ring_file::{RingFile, Slot};
 use super::source::Recovered;
-use crate::block::Callsites;
+use crate::block::CallsiteTable;
 use crate::clock::{self, TickConverter};
 use crate::error::{Error, Result};
 use crate::format::{CallsiteInfo, SNAPSHOTS_FOLDER, StoredRunId};
 use crate::reader::written_by_last_snapshot;
 use crate::ring::image::Fault;
-use crate::snapshot::{self, Now, Origin, ProducerRecords, RecordHead};
+use crate::snapshot::{self, Now, ProducerRecords, RecordHead, SnapshotOrigin};
 use crate::sys::directory::OpenDirectory;
 
 /// What the rings of a flight recorder hold.
-pub(super) struct Left {
+pub(super) struct LeftRecords {
     /// Those who have left records.
     pub(super) producers: Vec<ProducerRecords>,
     /// What could not be read, if something.
@@ -27,11 +27,11 @@ pub(super) fn read(
     file: &RingFile,
     slots: &[Slot],
     callsites: &HashMap<u32, CallsiteInfo>,
-    origin: &Origin,
+    origin: &SnapshotOrigin,
     now: Now,
-) -> Left {
+) -> LeftRecords {
     let converter = file.converter();
-    let mut left = Left { producers: Vec::new(), damage: None };
+    let mut left = LeftRecords { producers: Vec::new(), damage: None };
     for slot in slots {
         let (records, damage) = records(file, slot, &converter, callsites, origin, now);
         left.damage = left.damage.or(damage);
@@ -48,7 +48,7 @@ pub(super) fn read(
 pub(super) fn write(
     directory: &OpenDirectory,
     run: StoredRunId,
-    origin: &Origin,
+    origin: &SnapshotOrigin,
     mut producers: Vec<ProducerRecords>,
     callsites: &HashMap<u32, CallsiteInfo>,
     now: Now,
@@ -68,7 +68,7 @@ pub(super) fn write(
     if producers.is_empty() {
         return Ok(None);
     }
-    let mut known = Callsites::new(true, origin.block_bytes, |_, _| None);
+    let mut known = CallsiteTable::new(true, origin.block_bytes, |_, _| None);
     callsites.values().for_each(|info| known.add(info));
     snapshot::write(directory, origin, &reason, now, &producers, &mut known).map(Some)
 }
@@ -90,7 +90,7 @@ fn records(
     slot: &Slot,
     converter: &TickConverter,
     callsites: &HashMap<u32, CallsiteInfo>,
-    origin: &Origin,
+    origin: &SnapshotOrigin,
     now: Now,
 ) -> (ProducerRecords, Option<String>) {
     let mut records = ProducerRecords {

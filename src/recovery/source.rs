@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::account::{Known, Part};
+use super::account::{HoleRecords, KnownProducer};
 use super::ring_file::{RingFile, Slot};
 use crate::format::{CallsiteInfo, DroppedBy, Kind, Layout, LossCause, ProducerRow, RecordFlags, check_values};
 use crate::level::Level;
@@ -12,14 +12,14 @@ use crate::ring::Head;
 use crate::ring::image::{Fault, LeftRecords};
 
 /// One producer's ring.
-pub(super) struct Source {
+pub(super) struct LeftRing {
     pub(super) slot: Slot,
     pub(super) records: LeftRecords,
     /// The producer's row, with the counts after the records composed so far.
     pub(super) row: ProducerRow,
     pub(super) last_ns: u64,
     /// Its records in holes, the next ones last.
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<HoleRecords>,
     /// Whether the blocks have the final counts.
     pub(super) is_ended: bool,
     /// Whether the blocks name it.
@@ -39,8 +39,8 @@ pub(super) struct Bounds {
     pub(super) before_ns: u64,
 }
 
-impl Source {
-    pub(super) fn new(slot: Slot, known: Option<Known>, is_ended: bool, payload_bytes_max: u64) -> Source {
+impl LeftRing {
+    pub(super) fn new(slot: Slot, known: Option<KnownProducer>, is_ended: bool, payload_bytes_max: u64) -> LeftRing {
         let is_known = known.is_some() || is_ended;
         let (producer, tid, name) = (slot.producer, slot.tid, slot.name.clone());
         let (row, last_ns, mut parts) = match known {
@@ -49,7 +49,7 @@ impl Source {
         };
         parts.reverse();
         let records = slot.image.records(payload_bytes_max);
-        Source { slot, records, row, last_ns, parts, is_ended, is_known, fault: None }
+        LeftRing { slot, records, row, last_ns, parts, is_ended, is_known, fault: None }
     }
 
     /// Passes over the next record, which makes no sense.

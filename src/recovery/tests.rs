@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::test_rings::{Dead, DeadRing, logger, rings};
 use super::{Recovery, RecoveryOutcome, forget, recover};
-use crate::block::{Place, place};
+use crate::block::{BlockPlace, place};
 use crate::clock::Clock;
 use crate::crash::layout::{DEFINITIONS_OFFSET, LOG_BYTES, LOG_ENDED, LOGS_OFFSET, RawHeader, SLOTS_OFFSET, VERSION};
 use crate::format::{BlockHeader, Kind, segment_file_name};
@@ -135,7 +135,7 @@ pub(super) fn lose_blocks_but(log: &Path, landed: impl Fn(u64) -> bool) {
                 bytes[at..end].fill(0);
             } else {
                 let (segment_id, in_flight) = (header.segment_id.get(), block as u16);
-                place(&mut bytes[at..end], Place { segment_id, file_offset: at as u64, in_flight });
+                place(&mut bytes[at..end], BlockPlace { segment_id, file_offset: at as u64, in_flight });
             }
             at = end;
         }

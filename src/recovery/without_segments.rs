@@ -4,18 +4,22 @@
 //! Then the rings alone say what there was. A ring keeps a record until it is durable: so what is no longer in it, and
 //! was not lost, was in segments that are gone.
 
-use super::account::{Account, Known};
+use super::account::{KnownProducer, RunAccount};
 use super::ring_file::{RingFile, Slot};
 use crate::format::ProducerRow;
 use crate::ring::HEAD_BYTES;
 use crate::ring::image::{Image, LeftCounts};
 
 /// The account of the run with these rings, whose payloads are at most so long.
-pub(super) fn account(file: &RingFile, slots: &[Slot], payload_bytes_max: u64) -> Account {
+pub(super) fn account(file: &RingFile, slots: &[Slot], payload_bytes_max: u64) -> RunAccount {
     let rows = slots.iter().filter_map(|slot| row_before(file, slot, payload_bytes_max));
     // A ring that overwrites does not keep what was taken from it: whether that became durable, nobody knows.
     let has_baseline = !slots.iter().any(|slot| slot.overwrites);
-    Account { producers: rows.map(|row| (row.id, Known::from_row(row))).collect(), has_baseline, ..Account::default() }
+    RunAccount {
+        producers: rows.map(|row| (row.id, KnownProducer::from_row(row))).collect(),
+        has_baseline,
+        ..RunAccount::default()
+    }
 }
 
 /// The counts of a producer before the first record in its ring. `None` if there was no attempt before, or if damage

@@ -1,10 +1,10 @@
 //! A claimed record that the caller fills in place, for as long as it likes, before it commits or drops it.
 //!
-//! 1. While a [`Held`] exists, its bytes are free (2 and 5 of `ring`), contiguous, initialised, and used by nobody
+//! 1. While a [`HeldRoom`] exists, its bytes are free (2 and 5 of `ring`), contiguous, initialised, and used by nobody
 //!    else. It borrows the end exclusively, so no other claim is made. The consumer reads nothing after
 //!    `write_position`, which does not move during that time.
 //!
-//! Nothing is published before the commit, and without a commit nothing has to be undone: a `Held` that is dropped, or
+//! Nothing is published before the commit, and without a commit nothing has to be undone: a `HeldRoom` that is dropped, or
 //! forgotten, leaves the ring like any dropped claim. The memory of a loom model has no bytes that can be lent, so the
 //! model keeps the payload in a vector.
 
@@ -20,7 +20,7 @@ use super::payload::Payload;
 use super::producer::ProducerEnd;
 
 /// Room for the payload of one record. It begins as zeros.
-pub(crate) struct Held<'a> {
+pub(crate) struct HeldRoom<'a> {
     end: &'a mut ProducerEnd,
     position: u64,
     bytes: usize,
@@ -68,14 +68,14 @@ impl ProducerEnd {
 
     /// Claims room for a record in the window, and sets its payload to zeros. Returns the end as the error if there is
     /// no room.
-    pub(crate) fn hold(&mut self, payload_bytes: usize) -> Result<Held<'_>, &mut ProducerEnd> {
+    pub(crate) fn hold(&mut self, payload_bytes: usize) -> Result<HeldRoom<'_>, &mut ProducerEnd> {
         let Ok(position) = self.claim(payload_bytes).map(|claim| claim.position()) else { return Err(self) };
         #[cfg(not(loom))]
         // SAFETY: the claim's words are free and contiguous (1), and in bounds.
         unsafe {
             self.payload_at(position).write_bytes(0, payload_bytes);
         }
-        Ok(Held {
+        Ok(HeldRoom {
             end: self,
             position,
             bytes: payload_bytes,
@@ -85,7 +85,7 @@ impl ProducerEnd {
     }
 }
 
-impl<'a> Held<'a> {
+impl<'a> HeldRoom<'a> {
     /// Gives up the bytes after the first `bytes`.
     pub(crate) fn truncate(&mut self, bytes: usize) {
         self.bytes = self.bytes.min(bytes);
@@ -111,7 +111,7 @@ impl<'a> Held<'a> {
 
     /// Ends the filling.
     pub(crate) fn ready(self) -> Ready<'a> {
-        let Held { end, position, bytes, .. } = self;
+        let HeldRoom { end, position, bytes, .. } = self;
         #[cfg(not(loom))]
         let payload = InPlace(bytes);
         #[cfg(loom)]
@@ -144,9 +144,9 @@ impl<'a> Ready<'a> {
     }
 }
 
-impl fmt::Debug for Held<'_> {
+impl fmt::Debug for HeldRoom<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("position", &self.position).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("HeldRoom").field("position", &self.position).field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }
 
@@ -171,7 +171,7 @@ mod tests {
         ring(RingOptions::window(4096)).expect("a ring")
     }
 
-    fn hold(producer: &mut ProducerEnd, bytes: usize) -> Held<'_> {
+    fn hold(producer: &mut ProducerEnd, bytes: usize) -> HeldRoom<'_> {
         producer.hold(bytes).expect("room")
     }
 

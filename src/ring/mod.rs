@@ -40,7 +40,7 @@
 //! *Claim* finds room, *fill* writes head and payload there, *commit* publishes them and takes the sequence number. If
 //! a claim is dropped before its commit, no number is taken and the consumer sees nothing. Two harmless effects may
 //! remain: a skip that was already written, which the next commit publishes; and, in an overwriting ring, the loss of
-//! the records that were given up for the claim, which are counted. [`Held`] is a claim that the caller fills in place.
+//! the records that were given up for the claim, which are counted. [`HeldRoom`] is a claim that the caller fills in place.
 //!
 //! # Invariants
 //!
@@ -117,7 +117,7 @@ pub(crate) use append_flag::AppendFlag;
 pub(crate) use budget::Budget;
 pub(crate) use consumer::ConsumerEnd;
 pub(crate) use control::{Control, DropCounts};
-pub(crate) use held::Held;
+pub(crate) use held::HeldRoom;
 pub(crate) use layout::{CAPACITY_MAX, CAPACITY_MIN, DropCause, Full, HEAD_BYTES, Head, Position};
 pub(crate) use payload::{Claimed, Payload, to_vec};
 pub(crate) use producer::{CLASSES, ProducerEnd};

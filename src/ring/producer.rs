@@ -149,19 +149,19 @@ impl ProducerEnd {
     ///
     /// # Errors
     /// [`Full`].
-    pub(super) fn claim_kept(&self, payload_bytes: usize) -> Result<Claim<'_>, Full> {
+    pub(super) fn claim_kept(&self, payload_bytes: usize) -> Result<ClaimedRoom<'_>, Full> {
         if self.ring().kept_bytes == 0 {
             return Err(Full);
         }
         let position = self.claim_beyond_limit(self.position.get(), record_bytes(payload_bytes), true)?;
-        Ok(Claim { end: self, position, payload_bytes })
+        Ok(ClaimedRoom { end: self, position, payload_bytes })
     }
 
     /// Returns the claim that was made at `position`, if it is still the last one. `payload_bytes` must be at most
     /// those of the claim.
-    pub(super) fn claim_at(&self, position: u64, payload_bytes: usize) -> Option<Claim<'_>> {
+    pub(super) fn claim_at(&self, position: u64, payload_bytes: usize) -> Option<ClaimedRoom<'_>> {
         let left = self.limit.get().wrapping_sub(position);
-        (position == self.position.get() && record_bytes(payload_bytes) <= left).then_some(Claim {
+        (position == self.position.get() && record_bytes(payload_bytes) <= left).then_some(ClaimedRoom {
             end: self,
             position,
             payload_bytes,
@@ -184,7 +184,7 @@ impl ProducerEnd {
     /// # Errors
     /// [`Full`], as for [`append`](Self::append).
     #[inline(always)]
-    pub(super) fn claim(&self, payload_bytes: usize) -> Result<Claim<'_>, Full> {
+    pub(super) fn claim(&self, payload_bytes: usize) -> Result<ClaimedRoom<'_>, Full> {
         let record_bytes = record_bytes(payload_bytes);
         let position = self.position.get();
         let position = if record_bytes <= self.limit.get().wrapping_sub(position) {
@@ -192,7 +192,7 @@ impl ProducerEnd {
         } else {
             self.claim_slow(position, record_bytes)?
         };
-        Ok(Claim { end: self, position, payload_bytes })
+        Ok(ClaimedRoom { end: self, position, payload_bytes })
     }
 
     /// Finds room for a record that does not fit before `limit`: at the beginning of the memory, or after reading the
@@ -346,13 +346,13 @@ impl ProducerEnd {
 /// taken.
 #[derive(Debug)]
 #[must_use = "a claim that is dropped is undone"]
-pub(super) struct Claim<'a> {
+pub(super) struct ClaimedRoom<'a> {
     end: &'a ProducerEnd,
     position: u64,
     payload_bytes: usize,
 }
 
-impl<'a> Claim<'a> {
+impl<'a> ClaimedRoom<'a> {
     /// Where the record will begin.
     pub(super) fn position(&self) -> u64 {
         self.position
@@ -367,7 +367,7 @@ impl<'a> Claim<'a> {
         payload: &(impl Payload + ?Sized),
         clock: impl FnOnce() -> u64,
     ) -> Filled<'a> {
-        let Claim { end, position, payload_bytes } = self;
+        let ClaimedRoom { end, position, payload_bytes } = self;
         let claimed = record_bytes(payload_bytes);
         debug_assert!(!SHORT || payload_bytes <= FAST_PATH_BYTES_MAX);
         debug_assert!(claimed <= end.limit.get().wrapping_sub(position), "the claim is after `limit`");

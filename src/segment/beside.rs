@@ -8,13 +8,13 @@ use crate::sync::lock;
 use crate::sys::directory::OpenDirectory;
 
 use super::directory::Directory;
-use super::location::Location;
+use super::location::LogLocation;
 use super::lock::SharedLock;
 
 /// Access to a log's directory, for files beside the segments.
 #[derive(Clone)]
 pub(crate) struct Beside {
-    location: Arc<Location>,
+    location: Arc<LogLocation>,
     lock: SharedLock,
 }
 

@@ -15,8 +15,8 @@ use crate::sync::{lock, try_lock};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::{Access, is_temporary_name};
 
-use super::inspect::{Content, Search, inspect, search_for_bytes};
-use super::location::{Complete, Location, make};
+use super::inspect::{NumberedFile, Search, inspect, search_for_bytes};
+use super::location::{Complete, LogLocation, make};
 use super::lock::{LogLock, SharedLock};
 
 /// A run may begin only after a segment number up to this one. The numbers that are left are more than any run uses.
@@ -28,7 +28,7 @@ pub(crate) struct Directory {
     /// The path by which it was opened. A relative path may lead elsewhere after `open` has returned.
     path: PathBuf,
     /// Shared with the writer and the thread that makes and removes segments.
-    pub(super) location: Arc<Location>,
+    pub(super) location: Arc<LogLocation>,
     /// The directories that [`Directory::open`] made, the outermost first. A failed open removes them.
     made: Vec<PathBuf>,
     /// Shared with the thread that makes and removes segments.
@@ -72,7 +72,7 @@ impl Directory {
     pub(crate) fn open(path: &Path, making: Making) -> Result<Directory> {
         let mut made = Vec::new();
         let opened = make_directory(path, making, &mut made).and_then(|()| {
-            Location::open(path, making.access()).map_err(|source| Error::io("open the directory", path, source))
+            LogLocation::open(path, making.access()).map_err(|source| Error::io("open the directory", path, source))
         });
         let location = opened.inspect_err(|_| remove_directories(&made))?;
         let mut directory = Directory {
@@ -204,7 +204,7 @@ impl Directory {
     /// The first number from which on the first block of every file is zero and no number is missing.
     fn first_unused(&self, numbers: &[u64]) -> u64 {
         let directory = self.opened();
-        let is_unused = |number: u64| matches!(inspect(&directory, number), Ok(Content::Unwritten));
+        let is_unused = |number: u64| matches!(inspect(&directory, number), Ok(NumberedFile::Unwritten));
         let downwards = (0..=self.last_index).rev();
         let pairs = numbers.iter().rev().zip(downwards);
         let unused = pairs.take_while(|&(&number, next)| number == next && is_unused(number)).count();
@@ -215,7 +215,7 @@ impl Directory {
     fn identify(&self, numbers: &[u64]) -> Option<(u64, LogId)> {
         let directory = self.opened();
         let log_of = |number: &u64| match inspect(&directory, *number) {
-            Ok(Content::Segment(log)) => Some((*number, log)),
+            Ok(NumberedFile::Segment(log)) => Some((*number, log)),
             _ => None,
         };
         let mut inspected = Vec::new();

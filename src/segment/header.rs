@@ -97,7 +97,7 @@ pub(super) mod tests {
             let (mut buffer, length) = header.compose(7).expect("memory").seal(11);
             assert_eq!(buffer.index(), 7);
             assert!(length.is_multiple_of(GRID_BYTES) && length == buffer.len());
-            crate::block::place(&mut buffer, crate::block::Place { segment_id: 1, file_offset: 0, in_flight: 0 });
+            crate::block::place(&mut buffer, crate::block::BlockPlace { segment_id: 1, file_offset: 0, in_flight: 0 });
             let decoded = BlockHeader::decode(&buffer, 0).expect("a block");
             assert_eq!(decoded.records.get(), 3 + producers);
             assert_eq!((decoded.sequence.get(), decoded.first_ns.get()), (11, 9));

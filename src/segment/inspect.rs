@@ -14,7 +14,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// The content of a numbered file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(super) enum NumberedFile {
     /// A segment of this log: block 0 is intact, and has the same number as the file's name.
     Segment(LogId),
     /// Its first block is zero throughout.
@@ -27,18 +27,18 @@ pub(super) enum Content {
 ///
 /// # Errors
 /// The operating system's. A symbolic link is an error: it is not followed.
-pub(super) fn inspect(directory: &OpenDirectory, number: u64) -> io::Result<Content> {
+pub(super) fn inspect(directory: &OpenDirectory, number: u64) -> io::Result<NumberedFile> {
     let file = directory.open_to_read(&segment_file_name(number))?;
     if !file.metadata()?.is_file() {
-        return Ok(Content::Other("is not a regular file"));
+        return Ok(NumberedFile::Other("is not a regular file"));
     }
     Ok(match Block0::read(|offset, buffer| sys::fill_at(&file, buffer, offset))? {
-        Block0::Segment { header, .. } if header.index == number => Content::Segment(header.log),
-        Block0::Segment { .. } => Content::Other("holds a segment of another number"),
-        Block0::Unwritten => Content::Unwritten,
-        Block0::Newer(_) => Content::Other("was written by a newer diolog"),
-        Block0::Damaged { .. } => Content::Other("begins with a damaged segment header"),
-        Block0::Foreign => Content::Other("does not begin with a segment's header"),
+        Block0::Segment { header, .. } if header.index == number => NumberedFile::Segment(header.log),
+        Block0::Segment { .. } => NumberedFile::Other("holds a segment of another number"),
+        Block0::Unwritten => NumberedFile::Unwritten,
+        Block0::Newer(_) => NumberedFile::Other("was written by a newer diolog"),
+        Block0::Damaged { .. } => NumberedFile::Other("begins with a damaged segment header"),
+        Block0::Foreign => NumberedFile::Other("does not begin with a segment's header"),
     })
 }
 
@@ -120,11 +120,11 @@ mod tests {
         let path = directory.path().join(segment_file_name(1));
         let directory = OpenDirectory::open(directory.path()).unwrap();
         for (bytes, expected) in [
-            (vec![], Content::Unwritten),
-            (vec![0; 100], Content::Unwritten),
-            (vec![0; 2 * GRID_BYTES], Content::Unwritten),
-            (b"a log in plain text\n".to_vec(), Content::Other("does not begin with a segment's header")),
-            (vec![1; 2 * GRID_BYTES], Content::Other("does not begin with a segment's header")),
+            (vec![], NumberedFile::Unwritten),
+            (vec![0; 100], NumberedFile::Unwritten),
+            (vec![0; 2 * GRID_BYTES], NumberedFile::Unwritten),
+            (b"a log in plain text\n".to_vec(), NumberedFile::Other("does not begin with a segment's header")),
+            (vec![1; 2 * GRID_BYTES], NumberedFile::Other("does not begin with a segment's header")),
         ] {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(inspect(&directory, 1).unwrap(), expected);

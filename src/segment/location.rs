@@ -21,7 +21,7 @@ use crate::sys::{Access, FileId};
 const MISSING_MAX: Duration = Duration::from_secs(2);
 
 /// The place of a log's files.
-pub(super) struct Location {
+pub(super) struct LogLocation {
     current: Mutex<Current>,
     access: Access,
     /// Writes the files that are missing beside the segments.
@@ -41,15 +41,15 @@ struct Current {
     missing_since: Option<Instant>,
 }
 
-impl Location {
+impl LogLocation {
     /// Opens the directory at `path`, which must exist.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn open(path: &Path, access: Access) -> io::Result<Location> {
+    pub(super) fn open(path: &Path, access: Access) -> io::Result<LogLocation> {
         let directory = Arc::new(OpenDirectory::open(path)?.with_access(access));
         let current = Current { directory, missing_since: None };
-        Ok(Location { current: Mutex::new(current), access, complete: OnceLock::new(), root: root_id().ok() })
+        Ok(LogLocation { current: Mutex::new(current), access, complete: OnceLock::new(), root: root_id().ok() })
     }
 
     /// The open directory.
@@ -119,9 +119,9 @@ mod tests {
     use crate::sys::test_directory::directory;
 
     /// A location whose directory has been deleted.
-    fn deleted(path: &Path) -> Location {
+    fn deleted(path: &Path) -> LogLocation {
         fs::create_dir(path).expect("a directory");
-        let location = Location::open(path, Access::OWNER).expect("there");
+        let location = LogLocation::open(path, Access::OWNER).expect("there");
         location.restore().expect("nothing to do");
         fs::remove_dir(path).expect("empty");
         location

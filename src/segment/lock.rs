@@ -12,7 +12,7 @@ use crate::sys::directory::OpenDirectory;
 use crate::sys::lock::{self, FileLock};
 use crate::sys::{LockRefusal, LockState};
 
-use super::location::Location;
+use super::location::LogLocation;
 
 /// The lock on a log; `None` after the log was closed. Code that changes the directory must hold the mutex, and find
 /// the lock in it.
@@ -54,9 +54,9 @@ impl LogLock {
     /// beside the segments.
     ///
     /// # Errors
-    /// As [`LogLock::take`], [`Location::restore`], and [`Location::complete`]. Without a new lock, the old one is
+    /// As [`LogLock::take`], [`LogLocation::restore`], and [`LogLocation::complete`]. Without a new lock, the old one is
     /// kept.
-    pub(super) fn renew(&mut self, location: &Location) -> Result<()> {
+    pub(super) fn renew(&mut self, location: &LogLocation) -> Result<()> {
         location.restore()?;
         let directory = location.directory();
         if !self.0.is_at(&directory, LOCK_FILE) {
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_lock_is_renewed_only_if_its_file_is_no_longer_there() {
         let directory = directory();
-        let location = Location::open(directory.path(), crate::sys::Access::OWNER).expect("a directory");
+        let location = LogLocation::open(directory.path(), crate::sys::Access::OWNER).expect("a directory");
         let mut lock = take(directory.path()).expect("locked");
         lock.renew(&location).expect("nothing to do");
         std::fs::remove_file(directory.path().join(LOCK_FILE)).expect("removed");

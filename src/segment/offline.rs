@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::block::{self, Block, Place};
+use crate::block::{self, Block, BlockPlace};
 use crate::error::{Error, Result};
 use crate::format::{OFFLINE_FILE, segment_file_name};
 use crate::sys::directory::OpenDirectory;
@@ -89,7 +89,7 @@ impl OfflineSegment<'_> {
             let (number, block) = numbered.map_err(|source| failed("make a block of", source))?;
             let (mut buffer, length) = block.seal(number);
             // `in_flight` is 0, because nobody sees a block of this file before all of them are durable.
-            block::place(&mut buffer, Place { segment_id: self.segment_id, file_offset: offset, in_flight: 0 });
+            block::place(&mut buffer, BlockPlace { segment_id: self.segment_id, file_offset: offset, in_flight: 0 });
             write_whole(&file, &buffer[..length], offset, grain(self.direct)).map_err(|source| Error::Io {
                 operation: "write",
                 path: path.to_owned(),

@@ -23,7 +23,7 @@ const HEADER_BYTES: u64 = 16 * GRID;
 
 /// The sizes of segment files, in bytes, all multiples of 4096.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sizes {
+pub(crate) struct SegmentSizes {
     /// The run's first segment; at most `max`. Each later one is up to twice as large as the one before.
     pub(crate) first: u64,
     /// The largest segment.
@@ -35,7 +35,7 @@ pub(crate) struct Sizes {
 /// How large segments are, when the next one begins, and how long they are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: SegmentSizes,
     /// [`FIRST_FILL_PATIENCE`], except in tests.
     pub(crate) first_fill_patience: Duration,
     /// The next segment begins when the first block of the present one is this old.
@@ -56,7 +56,7 @@ impl Rules {
     }
 }
 
-impl Sizes {
+impl SegmentSizes {
     /// Checks that a file within the process's file size limit has room for a header and a block.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
-    const SIZES: Sizes = Sizes { first: 16 * MIB, max: 128 * MIB, block: 256 << 10 };
+    const SIZES: SegmentSizes = SegmentSizes { first: 16 * MIB, max: 128 * MIB, block: 256 << 10 };
 
     #[test]
     fn sizes_double_up_to_the_largest_and_shrink_to_what_was_needed() {
@@ -125,7 +125,7 @@ mod tests {
         ] {
             assert_eq!(SIZES.after(bytes * MIB, used * MIB), expected * MIB, "{claim}");
         }
-        let small = Sizes { first: 4096, max: 128 * MIB, block: 4096 };
+        let small = SegmentSizes { first: 4096, max: 128 * MIB, block: 4096 };
         assert_eq!(small.after(4096, 0), small.min(), "never without room for a header and two blocks");
     }
 

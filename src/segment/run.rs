@@ -15,7 +15,7 @@ use crate::sys::directory::OpenDirectory;
 
 use super::directory::Directory;
 use super::next::{NextSegment, Quiet};
-use super::preparing::{Archive, Left, Prepared, Preparer, Threads};
+use super::preparing::{Archive, LeftFile, Prepared, Preparer, PreparingThreads};
 use super::present::{PresentSegment, Readiness, WriteTarget};
 use super::random::{random_bytes, random_id};
 use super::rules::Rules;
@@ -37,7 +37,7 @@ enum LeaveReason {
 struct LeftSegment {
     /// The number of the first block after its blocks.
     end_block: u64,
-    file: Left,
+    file: LeftFile,
 }
 
 /// A segment without a block that is known durable.
@@ -89,7 +89,7 @@ impl Segments {
         direct: bool,
         rules: Rules,
         clock: Clock,
-        threads: &Threads,
+        threads: &PreparingThreads,
     ) -> Result<Segments> {
         let opened = directory.opened();
         let path = opened.path();
@@ -338,7 +338,7 @@ impl Segments {
         }
         if left.used_bytes > 0 {
             self.previous_id = left.id;
-            let file = Left { file: left.file.file, used_bytes: left.used_bytes };
+            let file = LeftFile { file: left.file.file, used_bytes: left.used_bytes };
             self.left.push_back(LeftSegment { end_block, file });
         } else {
             left.file.remove();
@@ -370,7 +370,7 @@ impl Segments {
             self.settle(u64::MAX);
         }
         let PresentSegment { file, used_bytes, .. } = self.current;
-        let present = durable.then_some(Left { file: file.file, used_bytes });
+        let present = durable.then_some(LeftFile { file: file.file, used_bytes });
         self.preparer.end(present, self.next.take().map(|unused| unused.file), then);
     }
 
@@ -398,11 +398,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::segment::{FIRST_FILL_PATIENCE, Limits, Making, Sizes};
+    use crate::segment::{FIRST_FILL_PATIENCE, Limits, Making, SegmentSizes};
     use crate::sys::test_directory::directory;
 
     const RULES: Rules = Rules {
-        sizes: Sizes { first: 32 << 10, max: 32 << 10, block: 4096 },
+        sizes: SegmentSizes { first: 32 << 10, max: 32 << 10, block: 4096 },
         first_fill_patience: FIRST_FILL_PATIENCE,
         rotate_after: None,
         rotate_at: None,
@@ -411,8 +411,8 @@ mod tests {
 
     fn begin(path: &Path) -> (Directory, Segments) {
         let directory = Directory::open(path, Making::BY_DEFAULT).expect("a directory");
-        let segments =
-            Segments::begin(&directory, false, RULES, Clock::detect(), &Threads::default()).expect("a segment");
+        let segments = Segments::begin(&directory, false, RULES, Clock::detect(), &PreparingThreads::default())
+            .expect("a segment");
         (directory, segments)
     }
 

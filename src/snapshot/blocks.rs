@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::io;
 
 use super::records::ProducerRecords;
-use crate::block::{Block, Callsites, RecordMeta};
+use crate::block::{Block, CallsiteTable, RecordMeta};
 use crate::buffer::AlignedBuffer;
 use crate::format::{BLOCK_BYTES_MAX, BlockFlags, GRID_BYTES, Kind, MERGE_BYTES_MAX, ProducerRow, WallAnchor};
 
@@ -14,11 +14,11 @@ use crate::format::{BLOCK_BYTES_MAX, BlockFlags, GRID_BYTES, Kind, MERGE_BYTES_M
 const TURN_BYTES: usize = 16 << 10;
 
 /// Makes the blocks.
-pub(super) struct Blocks<'a> {
+pub(super) struct SnapshotBlocks<'a> {
     producers: Vec<Progress<'a>>,
     /// The producers that have records left, by the time of the next one.
     next: BinaryHeap<Reverse<(u64, usize)>>,
-    callsites: &'a mut Callsites,
+    callsites: &'a mut CallsiteTable,
     block_bytes: usize,
     /// The number of the next record of the writer's own.
     own_sequence: u64,
@@ -55,15 +55,15 @@ enum Turn {
     Full,
 }
 
-impl<'a> Blocks<'a> {
+impl<'a> SnapshotBlocks<'a> {
     /// Those of the records of `producers`. `own_sequence` is the number of the first record of the writer's own.
     pub(super) fn new(
         producers: &'a [ProducerRecords],
-        callsites: &'a mut Callsites,
+        callsites: &'a mut CallsiteTable,
         block_bytes: usize,
         own_sequence: u64,
         anchor: WallAnchor,
-    ) -> Blocks<'a> {
+    ) -> SnapshotBlocks<'a> {
         let producers: Vec<_> = producers
             .iter()
             .map(|records| Progress { records, next: 0, written: 0, next_sequence: records.first() })
@@ -71,7 +71,7 @@ impl<'a> Blocks<'a> {
         let next = producers.iter().enumerate().filter_map(|(at, progress)| Some(Reverse((progress.next_ns()?, at))));
         let next = next.collect();
         let (block_bytes, written) = (block_bytes.max(GRID_BYTES), 0);
-        Blocks { producers, next, callsites, block_bytes, own_sequence, anchor, written, stage: Stage::Records }
+        SnapshotBlocks { producers, next, callsites, block_bytes, own_sequence, anchor, written, stage: Stage::Records }
     }
 
     fn now_ns(&self) -> u64 {
@@ -208,7 +208,7 @@ impl<'a> Blocks<'a> {
     }
 }
 
-impl Iterator for Blocks<'_> {
+impl Iterator for SnapshotBlocks<'_> {
     type Item = io::Result<Block>;
 
     fn next(&mut self) -> Option<io::Result<Block>> {

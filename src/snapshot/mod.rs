@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use zerocopy::little_endian::{I64, U64};
 
-use crate::block::Callsites;
+use crate::block::CallsiteTable;
 use crate::error::{Error, Result};
 use crate::format::{
     LogId, NAME_BYTES_MAX, Process, SNAPSHOTS_FOLDER, SegmentHeader, StoredRunId, WallAnchor, parse_snapshot_name,
@@ -22,13 +22,13 @@ use crate::format::{
 };
 use crate::segment::{Header, OfflineSegment, random_bytes, random_id};
 use crate::sys::directory::OpenDirectory;
-use blocks::Blocks;
+use blocks::SnapshotBlocks;
 
 pub(crate) use records::{ProducerRecords, RecordHead};
 
 /// Whose records a snapshot holds.
 #[derive(Clone, Debug)]
-pub(crate) struct Origin {
+pub(crate) struct SnapshotOrigin {
     pub(crate) log: LogId,
     /// The run that logged them.
     pub(crate) run: StoredRunId,
@@ -56,11 +56,11 @@ pub(crate) struct Now {
 /// [`Error::Io`]. Nothing of the snapshot is left then.
 pub(crate) fn write(
     directory: &OpenDirectory,
-    origin: &Origin,
+    origin: &SnapshotOrigin,
     reason: &str,
     now: Now,
     producers: &[ProducerRecords],
-    callsites: &mut Callsites,
+    callsites: &mut CallsiteTable,
 ) -> Result<PathBuf> {
     let folder = directory
         .open_or_make_directory(SNAPSHOTS_FOLDER)
@@ -85,7 +85,7 @@ pub(crate) fn write(
     let header = Header { segment: &segment, anchor, device: None, producers: &baseline, now_ns, control_sequence: 0 };
     let own_sequence = header.records();
     let offline = OfflineSegment { directory: &folder, header, segment_id: random_id(folder.path())?, direct: false };
-    let blocks = Blocks::new(producers, callsites, origin.block_bytes, own_sequence, anchor);
+    let blocks = SnapshotBlocks::new(producers, callsites, origin.block_bytes, own_sequence, anchor);
     offline.write_as(&name, 0, blocks)?;
     Ok(folder.path_of(&name))
 }
@@ -157,7 +157,7 @@ mod tests {
     fn written(block_bytes: usize, producers: &[ProducerRecords]) -> Vec<(u32, usize)> {
         let directory = directory();
         let opened = OpenDirectory::open(directory.path()).expect("a directory");
-        let origin = Origin {
+        let origin = SnapshotOrigin {
             log: LogId([1; 16]),
             run: StoredRunId([3; 16]),
             boot: [2; 16],
@@ -167,7 +167,7 @@ mod tests {
             message_bytes_max: 1 << 20,
         };
         let now = Now { monotonic_ns: 1_000_000, unix_ns: 1_700_000_000_000_000_000 };
-        let mut callsites = Callsites::new(false, block_bytes, |_, _| None);
+        let mut callsites = CallsiteTable::new(false, block_bytes, |_, _| None);
         let path = write(&opened, &origin, "why", now, producers, &mut callsites).expect("written");
         let verification = verify(&path).expect("readable");
         assert_eq!(verification.verdict.exit_code(), 0, "{:#?}", verification.report);

@@ -41,7 +41,7 @@ pub(crate) const WIPED_WORDS: usize = 5;
 
 /// What has a name in a directory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct DirectoryEntry {
     /// Whether it is a regular file.
     pub(crate) is_file: bool,
     pub(crate) bytes: u64,

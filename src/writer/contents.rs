@@ -23,7 +23,7 @@ pub(crate) struct Share {
 
 /// The contents of a block.
 #[derive(Debug, Default)]
-pub(crate) struct Contents {
+pub(crate) struct BlockContents {
     /// Producers' records; counted when the block is closed.
     pub(crate) records: u64,
     pub(crate) shares: Vec<Share>,

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 
-use super::source::{Source, Target};
-use crate::block::{Block, Callsites, Definition, Place, place};
+use super::source::{Destination, Source};
+use crate::block::{Block, BlockPlace, CallsiteTable, Definition, place};
 use crate::buffer::AlignedBuffer;
 use crate::clock::{Clock, TickConverter};
 use crate::format::{
@@ -160,7 +160,7 @@ struct Record {
 struct Writer {
     sources: Vec<(ProducerEnd, Source)>,
     converter: TickConverter,
-    callsites: Callsites,
+    callsites: CallsiteTable,
     block_bytes: usize,
     block: Option<Block>,
     own_sequence: u64,
@@ -181,7 +181,7 @@ impl Writer {
         Writer {
             sources: (1..=PRODUCERS as u32).map(source).collect(),
             converter: TickConverter::new(Clock::monotonic()),
-            callsites: Callsites::new(packs, block_bytes, define),
+            callsites: CallsiteTable::new(packs, block_bytes, define),
             block_bytes,
             block: None,
             own_sequence: 0,
@@ -236,7 +236,7 @@ impl Writer {
                 let buffer = || AlignedBuffer::new(self.block_bytes, 0).expect("memory");
                 let block = self.block.get_or_insert_with(|| Block::new(buffer()));
                 let records_before = block.records();
-                let target = Target {
+                let target = Destination {
                     block,
                     callsites: &mut self.callsites,
                     own_sequence: &mut self.own_sequence,
@@ -261,7 +261,7 @@ impl Writer {
         let Some(mut block) = self.block.take().filter(|block| block.records() > 0) else { return };
         block.append_definitions(&self.callsites, &mut self.own_sequence, self.now_ns);
         let (mut buffer, length) = block.seal(self.blocks.len() as u64);
-        place(&mut buffer, Place { segment_id: 1, file_offset: 4096, in_flight: 0 });
+        place(&mut buffer, BlockPlace { segment_id: 1, file_offset: 4096, in_flight: 0 });
         self.blocks.push(buffer[..length].to_vec());
     }
 }

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::block::{self, Block, Place};
+use crate::block::{self, Block, BlockPlace};
 use crate::buffer::AlignedBuffer;
 use crate::device::{BlockWrite, Completion, Device, DeviceKind};
 use crate::flush::FlushFault;
@@ -20,7 +20,7 @@ use crate::segment::{Readiness, Segments, WriteTarget};
 use crate::shared::Shared;
 use crate::stats::{Publisher, State};
 use crate::writer::buffers::Buffers;
-use crate::writer::contents::Contents;
+use crate::writer::contents::BlockContents;
 use health::Health;
 pub(crate) use health::Note;
 
@@ -36,12 +36,12 @@ struct Sealed {
     /// Zero bytes after its shards.
     padding: usize,
     number: u64,
-    contents: Contents,
+    contents: BlockContents,
 }
 
 impl Sealed {
     /// Seals `block` as `number`.
-    fn new(block: Block, number: u64, contents: Contents) -> Sealed {
+    fn new(block: Block, number: u64, contents: BlockContents) -> Sealed {
         let (buffer, length) = block.seal(number);
         let padding = length - block::used_bytes(&buffer);
         Sealed { buffer, length, padding, number, contents }
@@ -56,7 +56,7 @@ struct InFlight {
     padding: usize,
     /// Its number within the run; a segment header has none.
     number: Option<u64>,
-    contents: Contents,
+    contents: BlockContents,
     submitted: Instant,
     write: Write,
 }
@@ -190,14 +190,14 @@ impl Pipeline {
     }
 
     /// Takes a filled block, gives it its number and seals it. It is placed and submitted when the device has room.
-    pub(crate) fn enqueue(&mut self, block: Block, contents: Contents) {
+    pub(crate) fn enqueue(&mut self, block: Block, contents: BlockContents) {
         let number = self.next_number;
         self.next_number += 1;
         self.waiting.push_back(Sealed::new(block, number, contents));
     }
 
     /// The contents of the blocks that wait for their turn at the device, in their order.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Contents> {
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &BlockContents> {
         self.waiting.iter().map(|waiting| &waiting.contents)
     }
 
@@ -231,7 +231,7 @@ impl Pipeline {
             Readiness::InTime => self.publisher.note_segment_in_time(),
             Readiness::Late => self.publisher.note_segment_late(),
         }
-        self.submit(Sealed::new(header, number, Contents::default()), None);
+        self.submit(Sealed::new(header, number, BlockContents::default()), None);
     }
 
     /// Submits the first waiting block.
@@ -253,7 +253,7 @@ impl Pipeline {
         assert!(earlier >= submitted as u64, "{submitted} blocks are in flight, not {earlier}");
         let target = self.segments.place(length);
         let in_flight = u16::try_from(earlier).unwrap_or(IN_FLIGHT_UNKNOWN);
-        block::place(block, Place { segment_id: target.segment_id, file_offset: target.offset, in_flight });
+        block::place(block, BlockPlace { segment_id: target.segment_id, file_offset: target.offset, in_flight });
         target
     }
 
@@ -286,7 +286,7 @@ impl Pipeline {
 
     /// Takes back the completed writes, and calls `settle` with the contents of each block that became
     /// durable, in order. Returns whether anything came back.
-    pub(crate) fn reap(&mut self, settle: impl FnMut(Contents)) -> bool {
+    pub(crate) fn reap(&mut self, settle: impl FnMut(BlockContents)) -> bool {
         if self.outstanding == 0 {
             return false;
         }
@@ -322,7 +322,7 @@ impl Pipeline {
     }
 
     /// Extends the durable prefix over completed writes.
-    fn settle_prefix(&mut self, mut settle: impl FnMut(Contents)) {
+    fn settle_prefix(&mut self, mut settle: impl FnMut(BlockContents)) {
         while let Some(block) = self.in_flight.pop_front() {
             let Write::Done(buffer) = block.write else {
                 self.in_flight.push_front(block);

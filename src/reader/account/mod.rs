@@ -27,7 +27,7 @@ use super::report::{BlockCounts, Mark, Report, RunReport, Severity};
 use super::scan::{BlockLocation, Debris, Loaded, PassedOver};
 use blocks::RunBlocks;
 use findings::{Fact, NoCounts};
-use producers::Producers;
+use producers::ProducerAccounts;
 
 pub(crate) use blocks::{Before, RunEnd, Trailing};
 pub(crate) use findings::Location;
@@ -47,7 +47,7 @@ pub(super) struct Account {
     /// The blocks of the run that is being read, or was read last.
     pub(super) blocks: RunBlocks,
     /// Its producers.
-    producers: Producers,
+    producers: ProducerAccounts,
     /// The marks of a newer diolog that were reported for this run: one finding for each mark is enough.
     newer: HashSet<Newer>,
     /// Counts of the runs before this one.
@@ -80,7 +80,7 @@ impl Account {
             self.report.add_removed(removed, blocks.expected().unwrap_or(0));
         }
         self.removed_since = came_later;
-        self.producers = Producers::new(blocks.expected().is_some(), PRODUCERS_MAX - self.producers_before);
+        self.producers = ProducerAccounts::new(blocks.expected().is_some(), PRODUCERS_MAX - self.producers_before);
         self.blocks = blocks;
         self.newer.clear();
         self.report.runs.push(report);

@@ -56,7 +56,7 @@ struct Progress {
 
 /// The account of one run's producers. Most methods take the run's report, which has a row for each.
 #[derive(Debug, Default)]
-pub(super) struct Producers {
+pub(super) struct ProducerAccounts {
     /// Whether every producer that no baseline names starts from nothing.
     beginning_known: bool,
     /// Whether rows or final counts may be in a part that only a newer diolog can read.
@@ -73,14 +73,14 @@ pub(super) struct Producers {
     states: Vec<Progress>,
     /// How many producers are tracked at most.
     length_max: usize,
-    /// The producers whose final counts were taken since the last [`Producers::fold_ended`].
+    /// The producers whose final counts were taken since the last [`ProducerAccounts::fold_ended`].
     ended: Vec<u32>,
 }
 
-impl Producers {
+impl ProducerAccounts {
     /// The account of a run of which nothing has been read, for `length_max` producers at most.
-    pub(super) fn new(beginning_known: bool, length_max: usize) -> Producers {
-        Producers { beginning_known, length_max, ..Producers::default() }
+    pub(super) fn new(beginning_known: bool, length_max: usize) -> ProducerAccounts {
+        ProducerAccounts { beginning_known, length_max, ..ProducerAccounts::default() }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -19,18 +19,18 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::format::{LogId, segment_file_name, segment_number};
-use crate::sys::Entry;
+use crate::sys::DirectoryEntry;
 use crate::sys::directory::OpenDirectory;
 
 use super::age::Beginning;
-use super::retention::{Held, Limits, surplus};
+use super::retention::{HeldSegment, Limits, surplus};
 use super::trim::{Cut, cut_zeros};
-use crate::segment::inspect::{Content, Search, inspect, search_for_bytes};
-use crate::segment::location::Location;
+use crate::segment::inspect::{NumberedFile, Search, inspect, search_for_bytes};
+use crate::segment::location::LogLocation;
 
 /// What one call of [`Archive::retire`] or [`Archive::sweep`] has done so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct RemovalProgress {
     /// Segments that it has removed.
     pub(super) removed: usize,
     /// Bytes that it has read from the ends of segments.
@@ -39,7 +39,7 @@ pub(super) struct Progress {
 
 /// The files of one log.
 pub(in crate::segment) struct Archive {
-    location: Arc<Location>,
+    location: Arc<LogLocation>,
     log: LogId,
     pub(in crate::segment) limits: Limits,
     beginning: Beginning,
@@ -64,7 +64,7 @@ pub(in crate::segment) struct Archive {
 impl Archive {
     /// The files of `log` at `location`. Those up to number `inherited` are of earlier runs.
     pub(in crate::segment) fn new(
-        location: Arc<Location>,
+        location: Arc<LogLocation>,
         log: LogId,
         inherited: u64,
         limits: Limits,
@@ -98,7 +98,7 @@ impl Archive {
     /// a segment header of this run tells readers that those numbers held no block, and the process may die before the
     /// header is durable.
     pub(super) fn sweep(&mut self, newest: u64, stop: impl Fn() -> bool) -> bool {
-        let mut progress = Progress::default();
+        let mut progress = RemovalProgress::default();
         let mut busy = std::mem::take(&mut self.busy);
         while let Some(number) = busy.pop() {
             if !self.cut(number, &mut progress, &|_| stop()) {
@@ -147,11 +147,11 @@ impl Archive {
 
     /// Removes the oldest segments until the limits hold with `incoming_bytes` more. `newest` is the last segment with
     /// a durable block. Returns whether it finished before `stop` returned true.
-    pub(super) fn retire(&mut self, newest: u64, incoming_bytes: u64, stop: impl Fn(Progress) -> bool) -> bool {
+    pub(super) fn retire(&mut self, newest: u64, incoming_bytes: u64, stop: impl Fn(RemovalProgress) -> bool) -> bool {
         if self.limits.keeps_all() {
             return true;
         }
-        let mut progress = Progress::default();
+        let mut progress = RemovalProgress::default();
         let held = match self.held(newest, &mut progress, &stop) {
             Ok(Some(held)) => held,
             Ok(None) => return false,
@@ -181,7 +181,11 @@ impl Archive {
     }
 
     /// The inherited files whose first block is zero; `None` if `stop` returned true before all were inspected.
-    fn find_unused(&mut self, progress: &mut Progress, stop: &impl Fn(Progress) -> bool) -> Result<Option<Vec<u64>>> {
+    fn find_unused(
+        &mut self,
+        progress: &mut RemovalProgress,
+        stop: &impl Fn(RemovalProgress) -> bool,
+    ) -> Result<Option<Vec<u64>>> {
         let inherited = self.inherited;
         let files = self.files()?;
         let mut unused = Vec::new();
@@ -193,7 +197,7 @@ impl Archive {
                 continue;
             }
             match self.classify(number) {
-                Some(Content::Unwritten) => unused.push(number),
+                Some(NumberedFile::Unwritten) => unused.push(number),
                 Some(_) if !self.cut(number, progress, stop) => return Ok(None),
                 _ => {}
             }
@@ -206,15 +210,15 @@ impl Archive {
     fn held(
         &mut self,
         newest: u64,
-        progress: &mut Progress,
-        stop: &impl Fn(Progress) -> bool,
-    ) -> Result<Option<Vec<Held>>> {
+        progress: &mut RemovalProgress,
+        stop: &impl Fn(RemovalProgress) -> bool,
+    ) -> Result<Option<Vec<HeldSegment>>> {
         for (number, _) in self.files()? {
             if !self.ours.contains(&number) && number <= newest && !self.strangers.contains(&number) {
                 if stop(*progress) {
                     return Ok(None);
                 }
-                if let Some(Content::Segment(_)) = self.classify(number)
+                if let Some(NumberedFile::Segment(_)) = self.classify(number)
                     && !self.cut(number, progress, stop)
                 {
                     return Ok(None);
@@ -225,12 +229,13 @@ impl Archive {
         let mut ours: Vec<_> = self.files()?.into_iter().filter(|(number, _)| self.ours.contains(number)).collect();
         ours.sort_by_key(|(number, _)| *number);
         let ages = self.ages(&ours);
-        let held = |((number, entry), age): ((u64, Entry), Duration)| Held { number, bytes: entry.bytes, age };
+        let held =
+            |((number, entry), age): ((u64, DirectoryEntry), Duration)| HeldSegment { number, bytes: entry.bytes, age };
         Ok(Some(ours.into_iter().zip(ages).map(held).collect()))
     }
 
     /// The ages of these segments, which are in order. Adds a note, once, if the pause before the run does not count.
-    fn ages(&mut self, ours: &[(u64, Entry)]) -> Vec<Duration> {
+    fn ages(&mut self, ours: &[(u64, DirectoryEntry)]) -> Vec<Duration> {
         let limit = self.limits.age.unwrap_or(Duration::MAX);
         let written: Vec<_> = ours.iter().map(|(_, entry)| entry.modified).collect();
         let (earlier, own) = written.split_at(ours.partition_point(|(number, _)| *number <= self.inherited));
@@ -249,7 +254,7 @@ impl Archive {
 
     /// Cuts off the zeros that a killed run may have left at the end of segment `number`. Returns `false` if it was
     /// stopped; then the segment is inspected and cut again later.
-    fn cut(&mut self, number: u64, progress: &mut Progress, stop: &impl Fn(Progress) -> bool) -> bool {
+    fn cut(&mut self, number: u64, progress: &mut RemovalProgress, stop: &impl Fn(RemovalProgress) -> bool) -> bool {
         if number > self.inherited {
             return true;
         }
@@ -270,7 +275,7 @@ impl Archive {
     }
 
     /// The regular files with a segment's name.
-    fn files(&self) -> Result<Vec<(u64, Entry)>> {
+    fn files(&self) -> Result<Vec<(u64, DirectoryEntry)>> {
         let directory = self.location.directory();
         let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
         let numbers = names.iter().filter_map(|name| segment_number(name));
@@ -280,20 +285,20 @@ impl Archive {
 
     /// Inspects file `number`, and notes whether it is a segment of this log. Returns its content if it is a segment of
     /// this log or an unused file.
-    fn classify(&mut self, number: u64) -> Option<Content> {
+    fn classify(&mut self, number: u64) -> Option<NumberedFile> {
         let directory = self.location.directory();
         let what = match inspect(&directory, number) {
-            Ok(Content::Segment(log)) if log == self.log => {
+            Ok(NumberedFile::Segment(log)) if log == self.log => {
                 self.ours.insert(number);
-                return Some(Content::Segment(log));
+                return Some(NumberedFile::Segment(log));
             }
             // An unused file; `sweep` removes it.
-            Ok(Content::Unwritten) => {
+            Ok(NumberedFile::Unwritten) => {
                 self.strangers.insert(number);
-                return Some(Content::Unwritten);
+                return Some(NumberedFile::Unwritten);
             }
-            Ok(Content::Segment(_)) => "is a segment of another log".to_owned(),
-            Ok(Content::Other(what)) => what.to_owned(),
+            Ok(NumberedFile::Segment(_)) => "is a segment of another log".to_owned(),
+            Ok(NumberedFile::Other(what)) => what.to_owned(),
             Err(error) => format!("cannot be read ({error})"),
         };
         self.ours.remove(&number);
@@ -308,7 +313,7 @@ impl Archive {
     fn inspect_again(&mut self, number: u64) -> bool {
         // If it is missing, somebody else has removed it already.
         self.location.directory().entry(&segment_file_name(number)).is_ok_and(|entry| entry.is_file)
-            && matches!(self.classify(number), Some(Content::Segment(_)))
+            && matches!(self.classify(number), Some(NumberedFile::Segment(_)))
     }
 
     /// Removes the file of segment `number`, durably.
@@ -345,7 +350,7 @@ mod tests {
     use std::time::{SystemTime, UNIX_EPOCH};
 
     use super::*;
-    use crate::block::{Block, Place};
+    use crate::block::{Block, BlockPlace};
     use crate::buffer::AlignedBuffer;
     use crate::clock::ManualClock;
     use crate::format::{BlockFlags, GRID_BYTES, Kind, SegmentHeader};
@@ -361,7 +366,7 @@ mod tests {
         block.set_flag(BlockFlags::SEGMENT_HEADER);
         assert!(block.append_control(&mut 0, Kind::Segment, 1, &payload));
         let (mut buffer, length) = block.seal(0);
-        crate::block::place(&mut buffer, Place { segment_id: number, file_offset: 0, in_flight: 0 });
+        crate::block::place(&mut buffer, BlockPlace { segment_id: number, file_offset: 0, in_flight: 0 });
         fs::write(directory.join(segment_file_name(number)), &buffer[..length]).unwrap();
     }
 
@@ -383,8 +388,8 @@ mod tests {
         Archive::new(location(directory), LOG, 6, limits, Clock::detect())
     }
 
-    fn location(directory: &Path) -> Arc<Location> {
-        Arc::new(Location::open(directory, crate::sys::Access::OWNER).unwrap())
+    fn location(directory: &Path) -> Arc<LogLocation> {
+        Arc::new(LogLocation::open(directory, crate::sys::Access::OWNER).unwrap())
     }
 
     #[test]

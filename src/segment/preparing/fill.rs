@@ -82,12 +82,12 @@ pub(in crate::segment) struct Prepared {
 }
 
 /// A file to which the writer writes no more. All its writes are durable.
-pub(in crate::segment) struct Left {
+pub(in crate::segment) struct LeftFile {
     pub(in crate::segment) file: Arc<File>,
     pub(in crate::segment) used_bytes: u64,
 }
 
-impl Left {
+impl LeftFile {
     /// Cuts the file after its last block. If that fails, the file keeps its zeros. That costs space but no record,
     /// because readers skip zeros.
     pub(super) fn cut(&self) {

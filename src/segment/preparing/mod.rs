@@ -15,7 +15,7 @@ mod threads;
 mod preparer;
 
 pub(super) use archive::Archive;
-pub(super) use fill::{Left, NamedFile, Prepared};
+pub(super) use fill::{LeftFile, NamedFile, Prepared};
 pub(super) use preparer::Preparer;
 pub(crate) use retention::Limits;
-pub(crate) use threads::Threads;
+pub(crate) use threads::PreparingThreads;

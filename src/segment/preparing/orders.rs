@@ -12,8 +12,8 @@ use std::sync::mpsc::Receiver;
 use crate::error::Result;
 use crate::sys::directory::OpenDirectory;
 
-use super::archive::Progress;
-use super::fill::{Left, NamedFile, Prepared, Wanted};
+use super::archive::RemovalProgress;
+use super::fill::{LeftFile, NamedFile, Prepared, Wanted};
 
 /// How many segments are removed at most while a log ends. The next open removes the rest.
 const REMOVED_AT_END_MAX: usize = 32;
@@ -31,7 +31,7 @@ pub(super) enum Order {
         index: u64,
         wanted: Wanted,
     },
-    Cut(Left),
+    Cut(LeftFile),
     /// Remove a file that was prepared and not used.
     Remove(NamedFile),
     Retain,
@@ -45,7 +45,7 @@ pub(super) type Job = Box<dyn FnOnce(Result<&OpenDirectory>) -> Option<String> +
 /// The end of a run. It comes after all orders.
 pub(super) struct End {
     /// The present segment, if it is to be cut.
-    pub(super) present: Option<Left>,
+    pub(super) present: Option<LeftFile>,
     /// The next segment, if it was ready.
     pub(super) unused: Option<NamedFile>,
     /// May hold a file that was made and not taken.
@@ -125,7 +125,7 @@ impl Signals {
     }
 
     /// Whether to stop removing segments that are not kept. `others_wait` if the thread has work for another log.
-    pub(super) fn stops_removing(&self, progress: Progress, others_wait: bool) -> bool {
+    pub(super) fn stops_removing(&self, progress: RemovalProgress, others_wait: bool) -> bool {
         let is_beyond = |removed, bytes| progress.removed >= removed || progress.read_bytes > bytes;
         match self.pace() {
             Pace::Unhurried | Pace::Hurried => {
@@ -139,6 +139,6 @@ impl Signals {
 
     /// Whether to stop searching for unused files. The search takes long, and the next open can do it.
     pub(super) fn stops_sweeping(&self, others_wait: bool) -> bool {
-        others_wait || self.pace() >= Pace::Ending || self.stops_removing(Progress::default(), false)
+        others_wait || self.pace() >= Pace::Ending || self.stops_removing(RemovalProgress::default(), false)
     }
 }

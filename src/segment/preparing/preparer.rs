@@ -12,9 +12,9 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 use super::archive::Archive;
-use super::fill::{Left, NamedFile, Prepared, Wanted};
+use super::fill::{LeftFile, NamedFile, Prepared, Wanted};
 use super::orders::{End, Job, Order, Pace, Signals};
-use super::threads::{Thread, Threads};
+use super::threads::{PreparingThreads, Thread};
 use super::work::{Parts, Work, thread_is_gone};
 use crate::segment::directory::Directory;
 
@@ -41,7 +41,7 @@ impl Preparer {
         newest: u64,
         direct: bool,
         archive: Archive,
-        threads: &Threads,
+        threads: &PreparingThreads,
     ) -> Result<Preparer> {
         let opened = directory.opened();
         let path = opened.path().to_owned();
@@ -99,7 +99,7 @@ impl Preparer {
     }
 
     /// Orders the cut of a file that the writer has left.
-    pub(in crate::segment) fn cut(&self, left: Left) {
+    pub(in crate::segment) fn cut(&self, left: LeftFile) {
         self.order(Order::Cut(left));
     }
 
@@ -134,7 +134,7 @@ impl Preparer {
     /// made and not taken, and calls `then`. All this happens on the thread; this call does not wait for it.
     pub(in crate::segment) fn end(
         mut self,
-        present: Option<Left>,
+        present: Option<LeftFile>,
         unused: Option<NamedFile>,
         then: impl FnOnce() + Send + 'static,
     ) {

@@ -24,7 +24,7 @@ impl Limits {
 
 /// A segment's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct HeldSegment {
     pub(super) number: u64,
     /// Its size.
     pub(super) bytes: u64,
@@ -40,11 +40,11 @@ pub(super) struct Held {
 ///
 /// # Panics
 /// If `held` is not in the order of the numbers.
-pub(super) fn surplus(limits: &Limits, held: &[Held], newest: u64, incoming_bytes: u64) -> usize {
+pub(super) fn surplus(limits: &Limits, held: &[HeldSegment], newest: u64, incoming_bytes: u64) -> usize {
     assert!(held.is_sorted_by(|one, next| one.number < next.number), "segments out of order");
     let mut bytes = held.iter().fold(incoming_bytes, |sum, segment| sum.saturating_add(segment.bytes));
     let mut segments = held.iter().filter(|segment| segment.number <= newest).count() as u64;
-    let exceeds = |segment: &&Held| {
+    let exceeds = |segment: &&HeldSegment| {
         let too_many = limits.segments.is_some_and(|limit| segments > limit);
         let too_large = limits.bytes.is_some_and(|limit| bytes > limit);
         let too_old = limits.age.is_some_and(|limit| segment.age > limit);
@@ -62,9 +62,9 @@ mod tests {
     const NONE: Limits = Limits { bytes: None, segments: None, age: None };
 
     /// Segments 3, 4, 5 … of ten bytes, with these ages in seconds.
-    fn held(ages: &[u64]) -> Vec<Held> {
+    fn held(ages: &[u64]) -> Vec<HeldSegment> {
         let segment =
-            |(at, age): (usize, &u64)| Held { number: at as u64 + 3, bytes: 10, age: Duration::from_secs(*age) };
+            |(at, age): (usize, &u64)| HeldSegment { number: at as u64 + 3, bytes: 10, age: Duration::from_secs(*age) };
         ages.iter().enumerate().map(segment).collect()
     }
 
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn impossible_sizes_do_no_harm() {
-        let huge = [3, 4, 5].map(|number| Held { number, bytes: u64::MAX, age: Duration::MAX });
+        let huge = [3, 4, 5].map(|number| HeldSegment { number, bytes: u64::MAX, age: Duration::MAX });
         assert_eq!(surplus(&Limits { bytes: Some(u64::MAX), ..NONE }, &huge, 5, u64::MAX), 0);
         assert_eq!(surplus(&Limits { age: Some(Duration::MAX), ..NONE }, &huge, 5, 0), 0);
     }

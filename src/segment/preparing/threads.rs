@@ -22,7 +22,7 @@ use super::work::{Step, Work};
 
 /// The threads that prepare segments, one for each file system. Clones are handles to the same threads.
 #[derive(Clone, Default)]
-pub(crate) struct Threads(Arc<Mutex<Vec<Listed>>>);
+pub(crate) struct PreparingThreads(Arc<Mutex<Vec<Listed>>>);
 
 /// A thread that serves logs, or did until recently.
 struct Listed {
@@ -33,7 +33,7 @@ struct Listed {
     handle: JoinHandle<()>,
 }
 
-impl Threads {
+impl PreparingThreads {
     /// The thread for logs on `file_system`, started if there is none. If the file system is not known, a new one.
     ///
     /// # Errors
@@ -257,12 +257,12 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, Segments, Sizes};
+    use crate::segment::{Directory, FIRST_FILL_PATIENCE, Limits, Making, Rules, SegmentSizes, Segments};
     use crate::sys::test_directory::directory;
 
     #[test]
     fn a_file_system_has_one_thread_until_the_kernel_may_hold_it() {
-        let threads = Threads::default();
+        let threads = PreparingThreads::default();
         let get = |file_system| threads.get(file_system).expect("a thread");
         let first = get(Some(7));
         assert!(Arc::ptr_eq(&first, &get(Some(7))));
@@ -280,10 +280,10 @@ mod tests {
     #[test]
     fn a_panic_for_one_log_leaves_the_others_served() {
         let parent = directory();
-        let threads = Threads::default();
+        let threads = PreparingThreads::default();
         let begin = |path: &Path| {
             let rules = Rules {
-                sizes: Sizes { first: 32 << 10, max: 32 << 10, block: 4096 },
+                sizes: SegmentSizes { first: 32 << 10, max: 32 << 10, block: 4096 },
                 first_fill_patience: FIRST_FILL_PATIENCE,
                 rotate_after: None,
                 rotate_at: None,

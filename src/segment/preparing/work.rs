@@ -17,7 +17,7 @@ use crate::sync::lock;
 use super::archive::Archive;
 use super::fill::{Filling, Prepared, Wanted, Zeros};
 use super::orders::{End, Job, Order, Pace, Signals};
-use crate::segment::location::Location;
+use crate::segment::location::LogLocation;
 use crate::segment::lock::{LogLock, SharedLock};
 
 /// How often to look for segments that have become too old.
@@ -72,7 +72,7 @@ struct Making {
 pub(super) struct Parts {
     /// Whether blocks are written with direct I/O.
     pub(super) direct: bool,
-    pub(super) location: Arc<Location>,
+    pub(super) location: Arc<LogLocation>,
     pub(super) lock: SharedLock,
     pub(super) signals: Arc<Signals>,
     pub(super) archive: Archive,

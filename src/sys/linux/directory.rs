@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::sys::{Access, Entry, FileId, NotOwned};
+use crate::sys::{Access, DirectoryEntry, FileId, NotOwned};
 
 /// A directory that was opened by a path.
 pub(crate) struct OpenDirectory {
@@ -113,11 +113,11 @@ impl OpenDirectory {
     }
 
     /// What has the name `name`; a symbolic link is not followed.
-    pub(crate) fn entry(&self, name: &str) -> io::Result<Entry> {
+    pub(crate) fn entry(&self, name: &str) -> io::Result<DirectoryEntry> {
         let stat = rustix::fs::statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
-        Ok(Entry {
+        Ok(DirectoryEntry {
             is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
             bytes: u64::try_from(stat.st_size).unwrap_or(0),
             modified: Duration::new(seconds, nanoseconds),

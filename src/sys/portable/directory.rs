@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::file::open_to_read;
-use crate::sys::{Access, Entry, FileId, NotOwned};
+use crate::sys::{Access, DirectoryEntry, FileId, NotOwned};
 
 /// A directory that was opened by a path.
 pub(crate) struct OpenDirectory {
@@ -69,10 +69,14 @@ impl OpenDirectory {
     }
 
     /// What has the name `name`; a symbolic link is not followed.
-    pub(crate) fn entry(&self, name: &str) -> io::Result<Entry> {
+    pub(crate) fn entry(&self, name: &str) -> io::Result<DirectoryEntry> {
         let metadata = self.path_of(name).symlink_metadata()?;
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        Ok(Entry { is_file: metadata.is_file(), bytes: metadata.len(), modified: modified.unwrap_or_default() })
+        Ok(DirectoryEntry {
+            is_file: metadata.is_file(),
+            bytes: metadata.len(),
+            modified: modified.unwrap_or_default(),
+        })
     }
 
     /// The identity of what has the name `name`; a symbolic link is not followed.

@@ -9,22 +9,22 @@ use super::control::ControlRecords;
 use super::figures::FigureRows;
 use super::losses::UnreportedLosses;
 use super::sources::Sources;
-use crate::block::{Block, Callsites};
+use crate::block::{Block, CallsiteTable};
 use crate::clock::TickConverter;
 use crate::format::{BlockFlags, Kind, ProducerRow};
 use crate::listen::Taps;
 use crate::ring::Position;
 use crate::shared::{AwaitedAppends, Shared};
 use crate::writer::callsites;
-use crate::writer::contents::{Contents, Share};
+use crate::writer::contents::{BlockContents, Share};
 use crate::writer::pipeline::Pipeline;
 use crate::writer::schedule::{FlushInterval, Looked, Schedule};
-use crate::writer::source::{Source, Target};
+use crate::writer::source::{Destination, Source};
 
 /// The block to which records are being added.
 struct Filling {
     block: Block,
-    contents: Contents,
+    contents: BlockContents,
     /// When its oldest record was first seen in a ring, on the monotonic clock.
     since_ns: u64,
     /// Whether the block holds so much of a ring that it is closed as soon as the device can take it.
@@ -53,7 +53,7 @@ pub(super) struct Blocks {
     pub(super) pipeline: Pipeline,
     pub(super) sources: Sources,
     pub(super) converter: TickConverter,
-    callsites: Callsites,
+    callsites: CallsiteTable,
     pub(super) control: ControlRecords,
     pub(super) losses: UnreportedLosses,
     pub(super) taps: Taps,
@@ -68,7 +68,7 @@ impl Blocks {
         let converter = TickConverter::new(shared.clock);
         let config = &shared.settings.config;
         let monotonic_ns = shared.clock.monotonic_ns();
-        let callsites = Callsites::new(config.packing, config.block_bytes, callsites::define);
+        let callsites = CallsiteTable::new(config.packing, config.block_bytes, callsites::define);
         Blocks {
             shared,
             pipeline,
@@ -155,7 +155,7 @@ impl Blocks {
         if self.figures.take_owed() {
             self.append_figures(&mut block, now_ns);
         }
-        Some(Filling { block, contents: Contents::default(), since_ns: now_ns, close_early: false })
+        Some(Filling { block, contents: BlockContents::default(), since_ns: now_ns, close_early: false })
     }
 
     /// Moves the records that the last look at the source in `slot` found due into blocks. `since_ns` is when the
@@ -169,7 +169,7 @@ impl Blocks {
             filling.since_ns = filling.since_ns.min(since_ns);
             if filling.define(slot, source, &mut self.control, observed_ns) {
                 let Blocks { callsites, converter, control, taps, begun, .. } = self;
-                let target = Target {
+                let target = Destination {
                     block: &mut filling.block,
                     callsites,
                     own_sequence: control.sequence(),
