@@ -59,6 +59,7 @@ pub struct SegmentInfo {
     /// The kind of device and the reasons for it, if the writer noted them in this segment's first blocks.
     pub device: Option<String>,
     /// The service's name; empty if it has none, or if block 0 is damaged.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::name"))]
     pub service: String,
     /// The id of the process that wrote the segment; `None` if the file does not say it.
     pub pid: Option<u32>,

@@ -141,6 +141,7 @@ impl fmt::Display for Finding {
 #[non_exhaustive]
 pub struct ProducerReport {
     /// The producer's id in its run.
+    #[cfg_attr(feature = "serde", serde(rename = "producer"))]
     pub id: u32,
     /// The kernel's id of the thread that made it.
     pub tid: u32,
@@ -190,6 +191,7 @@ pub struct RunReport {
     /// Its identity.
     pub run: RunId,
     /// The service's name, as configured.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::name"))]
     pub service: String,
     /// The index of its first segment in the files.
     pub first_segment: u64,

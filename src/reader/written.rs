@@ -22,6 +22,14 @@ pub(crate) fn number<T: Display, S: Serializer>(number: &T, to: S) -> Result<S::
     to.collect_str(number)
 }
 
+/// A name: null if there is none.
+pub(crate) fn name<S: Serializer>(name: &str, to: S) -> Result<S::Ok, S::Error> {
+    match name {
+        "" => to.serialize_none(),
+        name => to.serialize_str(name),
+    }
+}
+
 /// The path of a file.
 pub(crate) fn path<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&path.to_string_lossy())

@@ -167,34 +167,17 @@ fn json(path: &Path, info: &LogInfo, out: &mut Vec<u8>) {
             })
         })
         .collect();
-    let object = json!({
+    let more = json!({
         "path": path.to_string_lossy(),
-        "in_use": info.in_use,
-        "in_use_by": info.in_use_by,
         "runs": runs,
         "segments": info.segments.iter().map(segment_json).collect::<Vec<_>>(),
-        "prepared_files": info.prepared_files.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
-        "findings": info.findings,
     });
-    escape::json_value(&object, out);
+    escape::json_value(&report::object(info, more), out);
 }
 
 fn segment_json(segment: &SegmentInfo) -> Value {
     let mut when = When::utc();
     let mut time = |unix_ns: Option<i64>| unix_ns.map(|unix_ns| when.format(unix_ns));
-    json!({
-        "path": segment.path.to_string_lossy(),
-        "index": segment.index,
-        "run": segment.run.to_string(),
-        "file_bytes": segment.file_bytes,
-        "used_bytes": segment.used_bytes,
-        "blocks": segment.blocks,
-        "records": segment.records,
-        "first_time": time(segment.first_unix_ns),
-        "last_time": time(segment.last_unix_ns),
-        "first_ns": segment.first_ns.map(|ns| ns.to_string()),
-        "last_ns": segment.last_ns.map(|ns| ns.to_string()),
-        "clean_end": segment.clean_end,
-        "device": segment.device,
-    })
+    let more = json!({ "first_time": time(segment.first_unix_ns), "last_time": time(segment.last_unix_ns) });
+    report::object(segment, more)
 }

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
 use diolog::{Reader, Recovery, RecoveryOutcome};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::report;
 use crate::args::Recover;
@@ -77,28 +77,6 @@ fn is_missing(run: &Recovery) -> bool {
 }
 
 fn json_text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec<u8>) {
-    let runs: Vec<_> = runs.iter().map(run_json).collect();
-    let object = json!({
-        "path": arguments.directory.to_string_lossy(),
-        "seconds": elapsed.as_secs_f64(),
-        "runs": runs,
-    });
-    escape::json_value(&object, out);
-}
-
-fn run_json(run: &Recovery) -> Value {
-    json!({
-        "run": run.run.to_string(),
-        "process": run.process,
-        "rings": run.rings.to_string_lossy(),
-        "outcome": run.outcome,
-        "reason": run.reason,
-        "segment": run.segment,
-        "snapshot": run.snapshot.as_ref().map(|path| path.to_string_lossy()),
-        "records": run.records,
-        "bytes": run.bytes,
-        "blocks": run.blocks,
-        "producers": run.producers,
-        "unwritten": run.unwritten,
-    })
+    let path = arguments.directory.to_string_lossy();
+    escape::json_value(&json!({ "path": path, "seconds": elapsed.as_secs_f64(), "runs": runs }), out);
 }

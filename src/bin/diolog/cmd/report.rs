@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde_json::{Value, json};
+
 use crate::args::{Report, ReportFormat};
 use crate::exit::{Failure, Status};
 use crate::text::output::{Output, say, stdout_is_terminal};
@@ -56,6 +59,15 @@ pub(super) fn print(
         ReportFormat::Json => json(output.line()),
     }
     output.finish_report()
+}
+
+/// The JSON object of `value` as the library writes it, with `more` members.
+pub(super) fn object(value: &impl Serialize, more: Value) -> Value {
+    let mut object = json!(value);
+    if let (Value::Object(members), Value::Object(more)) = (&mut object, more) {
+        members.extend(more);
+    }
+    object
 }
 
 /// How the times of a report are shown.

@@ -71,18 +71,7 @@ fn text(path: &Path, snapshots: &[SnapshotInfo], when: &mut When, out: &mut Vec<
 
 fn json(path: &Path, snapshots: &[SnapshotInfo], out: &mut Vec<u8>) {
     let mut when = When::utc();
-    let snapshots: Vec<Value> = snapshots
-        .iter()
-        .map(|snapshot| {
-            json!({
-                "path": snapshot.path.to_string_lossy(),
-                "time": time(snapshot, &mut when),
-                "reason": snapshot.reason,
-                "records": snapshot.records,
-                "bytes": snapshot.bytes,
-                "fault": snapshot.fault,
-            })
-        })
-        .collect();
+    let with_time = |snapshot| report::object(snapshot, json!({ "time": time(snapshot, &mut when) }));
+    let snapshots: Vec<Value> = snapshots.iter().map(with_time).collect();
     escape::json_value(&json!({ "path": path.to_string_lossy(), "snapshots": snapshots }), out);
 }

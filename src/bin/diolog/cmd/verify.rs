@@ -4,13 +4,13 @@ use std::io::Write as _;
 use std::path::Path;
 
 use diolog::{BlockCounts, ProducerReport, ReadOptions, Report, RunReport, Verification};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::report;
 use crate::args::Verify;
 use crate::exit::{Failure, Status};
 use crate::text::damage::{GOES_ON, newer_parts, run_end, state, with_recovery};
-use crate::text::escape::{self, known};
+use crate::text::escape;
 use crate::text::progress::{Progress, log_bytes};
 use crate::text::table::{Side, Table};
 use crate::text::units::{self, counted, grouped};
@@ -229,74 +229,13 @@ fn equation(left: &[(&str, i128)], right: &[(&str, i128)], is_open: bool) -> (St
 }
 
 fn json_text(path: &Path, report: &Report, out: &mut Vec<u8>) {
-    let object = json!({
+    let more = json!({
         "path": path.to_string_lossy(),
         "verdict": report.verdict(),
-        "in_use": report.in_use,
-        "in_use_by": report.in_use_by,
         "dropped": report.dropped(),
         "dropped_by": report.dropped_by(),
-        "records": report.records,
-        "bytes": report.bytes,
-        "late": report.late,
-        "truncated": report.truncated,
-        "newer_records": report.newer_records,
-        "newer_files": report.newer_files,
-        "unreadable": report.unreadable,
-        "skipped": report.skipped,
-        "blocks": report.blocks,
-        "runs": report.runs.iter().map(run_json).collect::<Vec<_>>(),
-        "findings": report.findings,
-        "findings_omitted": report.findings_omitted,
     });
-    escape::json_value(&object, out);
-}
-
-fn run_json(run: &RunReport) -> Value {
-    json!({
-        "run": run.run.to_string(),
-        "service": known(&run.service),
-        "first_segment": run.first_segment,
-        "last_segment": run.last_segment,
-        "segments": run.segments,
-        "retired": run.retired,
-        "clean_end": run.clean_end,
-        "goes_on": run.goes_on,
-        "recovered": run.recovered,
-        "in_use": run.in_use,
-        "blocks": run.blocks,
-        "records": run.records,
-        "device": run.device,
-        "refused_closed": run.refused_closed,
-        "refused_reentrant": run.refused_reentrant,
-        "refused_no_ring": run.refused_no_ring,
-        "hidden": run.hidden,
-        "notes": run.notes,
-        "producers": run.producers.iter().map(producer_json).collect::<Vec<_>>(),
-        "shards_untracked": run.shards_untracked,
-    })
-}
-
-fn producer_json(producer: &ProducerReport) -> Value {
-    json!({
-        "producer": producer.id,
-        "tid": producer.tid,
-        "name": producer.name,
-        "first_sequence": producer.first_sequence.map(|sequence| sequence.to_string()),
-        "last_sequence": producer.last_sequence.map(|sequence| sequence.to_string()),
-        "attempted": producer.attempted,
-        "retired": producer.retired,
-        "retired_losses": producer.retired_losses,
-        "retired_dropped": producer.retired_dropped,
-        "records": producer.records,
-        "dropped": producer.dropped,
-        "dropped_by": producer.dropped_by,
-        "overwritten": producer.overwritten,
-        "unwritten": producer.unwritten,
-        "damaged": producer.damaged,
-        "ended": producer.ended,
-        "holds": producer.holds,
-    })
+    escape::json_value(&report::object(report, more), out);
 }
 
 #[cfg(test)]
