@@ -4,6 +4,7 @@
 //! path.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -136,6 +137,11 @@ impl Error {
     /// An [`Error::Io`] without an offset.
     pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Error {
         Error::Io { operation, path: path.to_owned(), offset: None, source }
+    }
+
+    /// An [`Error::InvalidConfig`].
+    pub(crate) fn invalid(setting: &'static str, value: impl Display, remedy: impl Into<String>) -> Error {
+        Error::InvalidConfig { setting, value: value.to_string(), remedy: remedy.into() }
     }
 
     /// The refusal of an operation for which `who` calls, and would wait for itself.

@@ -455,12 +455,9 @@ impl Logger {
     /// # Errors
     /// [`Error::InvalidConfig`] if the log has no flight recorder; [`Error::Closed`]; [`Error::Forked`]; [`Error::Io`].
     pub fn snapshot(&self, reason: &str) -> Result<PathBuf> {
-        let recorder = self.if_open()?.recorder.as_ref().ok_or_else(|| Error::InvalidConfig {
-            setting: "flight_recorder",
-            value: "0 bytes".to_owned(),
-            remedy: "a snapshot needs a log that was opened with one, such as 64 KiB".to_owned(),
-        })?;
-        recorder.snapshot(reason)
+        let recorder = self.if_open()?.recorder.as_ref();
+        let remedy = "a snapshot needs a log that was opened with one, such as 64 KiB";
+        recorder.ok_or_else(|| Error::invalid("flight_recorder", "0 bytes", remedy))?.snapshot(reason)
     }
 
     fn if_open(&self) -> Result<&Shared> {
@@ -573,5 +570,5 @@ impl Drop for Handle {
 
 /// The error for levels that are not understood.
 fn invalid_levels(setting: &'static str, text: &str, error: &ParseLevelsError) -> Error {
-    Error::InvalidConfig { setting, value: format!("{text:?}"), remedy: error.to_string() }
+    Error::invalid(setting, format_args!("{text:?}"), error.to_string())
 }

@@ -43,11 +43,8 @@ pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) 
         return Err(Error::Forked);
     }
     if name.len() > NAME_BYTES_MAX {
-        return Err(Error::InvalidConfig {
-            setting: "producer name",
-            value: format!("{name:?}"),
-            remedy: format!("use at most {NAME_BYTES_MAX} bytes, this has {}", name.len()),
-        });
+        let remedy = format!("use at most {NAME_BYTES_MAX} bytes, this has {}", name.len());
+        return Err(Error::invalid("producer name", format_args!("{name:?}"), remedy));
     }
     let register = || shared.registry.register(ring_bytes, name.to_owned(), sys::cpu::thread_id());
     let (id, end) = loop {

@@ -384,7 +384,7 @@ fn check_message(bytes: usize, ring_bytes: usize, block_bytes: usize) -> Result<
     } else {
         return Ok(());
     };
-    Err(invalid("message_bytes_max", size(bytes), remedy))
+    Err(Error::invalid("message_bytes_max", size(bytes), remedy))
 }
 
 /// Whether files may have this mode. One whose digits in decimal are a valid mode in octal was meant as such.
@@ -404,14 +404,14 @@ fn check_file_mode(mode: u32) -> Result<()> {
 /// The configured levels, or those in `DIOLOG_LEVEL` if it is set and not empty.
 fn resolve_levels(configured: Levels, variable: Option<&OsStr>) -> Result<Levels> {
     if let Some((text, error)) = configured.fault() {
-        return Err(invalid("level", format_args!("{text:?}"), error.to_string()));
+        return Err(Error::invalid("level", format_args!("{text:?}"), error.to_string()));
     }
     let Some(text) = variable.filter(|text| !text.is_empty()) else { return Ok(configured) };
     // Text that is not Unicode is not a level, and is refused as such.
     let levels: std::result::Result<Levels, _> = text.to_string_lossy().parse();
     match levels {
         Ok(levels) => Ok(levels.over(&configured)),
-        Err(error) => Err(invalid(LEVEL_VARIABLE, format_args!("{text:?}"), format!("{error}; or unset it"))),
+        Err(error) => Err(Error::invalid(LEVEL_VARIABLE, format_args!("{text:?}"), format!("{error}; or unset it"))),
     }
 }
 
@@ -421,11 +421,7 @@ fn size(bytes: usize) -> Size {
 
 /// Refuses `setting` unless `holds`.
 fn require(holds: bool, setting: &'static str, value: impl Display, remedy: impl Into<String>) -> Result<()> {
-    if holds { Ok(()) } else { Err(invalid(setting, value, remedy)) }
-}
-
-fn invalid(setting: &'static str, value: impl Display, remedy: impl Into<String>) -> Error {
-    Error::InvalidConfig { setting, value: value.to_string(), remedy: remedy.into() }
+    if holds { Ok(()) } else { Err(Error::invalid(setting, value, remedy)) }
 }
 
 #[cfg(test)]

@@ -124,11 +124,8 @@ impl EngineConfig {
             ("blocks_bytes_max", self.blocks_bytes_max, BLOCKS_BYTES_MAX_MIN),
         ] {
             if bytes < min {
-                return Err(Error::InvalidConfig {
-                    setting,
-                    value: Size(bytes as u64).to_string(),
-                    remedy: format!("use at least {}, for all logs of the engine together", Size(min as u64)),
-                });
+                let remedy = format!("use at least {}, for all logs of the engine together", Size(min as u64));
+                return Err(Error::invalid(setting, Size(bytes as u64), remedy));
             }
         }
         check_ring_memory(&self.ring_memory)
@@ -145,14 +142,11 @@ impl EngineConfig {
                     RingMemory::Private => "memory of the process".to_owned(),
                     RingMemory::Shared(own) => own.display().to_string(),
                 };
-                return Err(Error::InvalidConfig {
-                    setting: "ring_memory",
-                    value: path.display().to_string(),
-                    remedy: format!(
-                        "the engine has the rings of all of its logs in {engines}: leave it out, or start the engine \
-                         with it"
-                    ),
-                });
+                let remedy = format!(
+                    "the engine has the rings of all of its logs in {engines}: leave it out, or start the engine with \
+                     it"
+                );
+                return Err(Error::invalid("ring_memory", path.display(), remedy));
             }
             RingMemory::Private | RingMemory::Shared(_) => {}
         }
@@ -162,14 +156,11 @@ impl EngineConfig {
                     None => "is not pinned".to_owned(),
                     Some(own) => format!("is pinned to CPU {own}"),
                 };
-                Err(Error::InvalidConfig {
-                    setting: "writer_core",
-                    value: core.to_string(),
-                    remedy: format!(
-                        "the engine's writer thread serves all of its logs, and {engines}: leave it out, or start the \
-                         engine with it"
-                    ),
-                })
+                let remedy = format!(
+                    "the engine's writer thread serves all of its logs, and {engines}: leave it out, or start the \
+                     engine with it"
+                );
+                Err(Error::invalid("writer_core", core, remedy))
             }
             _ => Ok(()),
         }

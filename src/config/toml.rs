@@ -134,11 +134,9 @@ fn from_file<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 fn to_text(config: &impl Serialize) -> Result<String> {
-    ::toml::to_string(config).map_err(|error| Error::InvalidConfig {
-        setting: "the configuration",
-        value: format!("not writable as TOML: {error}"),
-        remedy: "use a path in UTF-8 and smaller numbers".to_owned(),
-    })
+    let remedy = "use a path in UTF-8 and smaller numbers";
+    let refused = |error| Error::invalid("the configuration", format_args!("not writable as TOML: {error}"), remedy);
+    ::toml::to_string(config).map_err(refused)
 }
 
 /// The line of a text that is not understood, and a remedy.
@@ -184,7 +182,7 @@ fn with_suggestion(message: &str) -> String {
 }
 
 fn refused(place: &str, remedy: String) -> Error {
-    Error::InvalidConfig { setting: "the configuration", value: format!("not understood at {place}"), remedy }
+    Error::invalid("the configuration", format_args!("not understood at {place}"), remedy)
 }
 
 #[cfg(test)]

@@ -116,9 +116,7 @@ struct RingFile {
 impl RingFile {
     fn make(directory: &Path, clock: Clock) -> Result<RingFile> {
         let opened = OpenDirectory::open_owned(directory).map_err(|refusal| match refusal {
-            NotOwned::Refused(reason) => {
-                Error::InvalidConfig { setting: "ring_memory", value: directory.display().to_string(), remedy: reason }
-            }
+            NotOwned::Refused(reason) => Error::invalid("ring_memory", directory.display(), reason),
             NotOwned::Io { operation, source } => Error::io(operation, directory, source),
         })?;
         let (name, file, lock) = create_locked(&opened)?;

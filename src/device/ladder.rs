@@ -95,11 +95,7 @@ pub(crate) fn probe(directory: &OpenDirectory, preference: DevicePreference) -> 
 
 /// The error for a demanded kind that does not work.
 fn refuse(preference: DevicePreference, reason: &str, remedy: &str) -> Error {
-    Error::InvalidConfig {
-        setting: "device",
-        value: preference.to_string(),
-        remedy: format!("{reason}; {remedy} use \"auto\""),
-    }
+    Error::invalid("device", preference, format!("{reason}; {remedy} use \"auto\""))
 }
 
 /// Creates a file in `directory`, and removes its name.

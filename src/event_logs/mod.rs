@@ -182,8 +182,7 @@ impl EventLogs {
     /// [`Error::InvalidConfig`] for 0, with which no event would have a log.
     pub fn events_max(self, events: usize) -> Result<EventLogs> {
         if events == 0 {
-            let remedy = "use at least 1: each record needs a log".to_owned();
-            return Err(Error::InvalidConfig { setting: "events_max", value: events.to_string(), remedy });
+            return Err(Error::invalid("events_max", events, "use at least 1: each record needs a log"));
         }
         self.inner.events_max.store(events, Ordering::Relaxed);
         Ok(self)
@@ -435,11 +434,8 @@ impl Events {
         }
         match self.by_directory.entry(directory.clone()) {
             Entry::Occupied(other) => {
-                return Err(Error::InvalidConfig {
-                    setting: "event name",
-                    value: format!("{name:?}"),
-                    remedy: format!("use another name, the event {:?} has its directory, {directory}", other.get()),
-                });
+                let remedy = format!("use another name, the event {:?} has its directory, {directory}", other.get());
+                return Err(Error::invalid("event name", format_args!("{name:?}"), remedy));
             }
             Entry::Vacant(vacant) => vacant.insert(name.to_owned()),
         };
@@ -459,11 +455,8 @@ impl Events {
         if self.open < events_max {
             return Ok(());
         }
-        Err(Error::InvalidConfig {
-            setting: "events_max",
-            value: events_max.to_string(),
-            remedy: format!("the log of {name:?} would be one more: close others by close_event, or raise it"),
-        })
+        let remedy = format!("the log of {name:?} would be one more: close others by close_event, or raise it");
+        Err(Error::invalid("events_max", events_max, remedy))
     }
 
     /// Looks at the event again, after the caller has got its turn.

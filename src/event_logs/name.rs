@@ -11,21 +11,18 @@ use crate::letters::is_unsafe_in_names;
 /// # Errors
 /// [`Error::InvalidConfig`] for a name that is empty, `.`, `..`, or too long.
 pub(super) fn directory_of(name: &str) -> Result<String> {
-    let refused = |value, remedy: String| Error::InvalidConfig { setting: "event name", value, remedy };
+    let refused = |value: String, remedy: &str| Err(Error::invalid("event name", value, remedy));
     // A replaced character has at least one byte, as `_` has, so the name does not grow.
     let directory: String = name
         .char_indices()
         .map(|(at, letter)| if is_unsafe(letter) || at == 0 && letter == '-' { '_' } else { letter })
         .collect();
     match directory.as_str() {
-        "" => Err(refused("empty".to_owned(), "name the event, its log is a directory of that name".to_owned())),
-        "." | ".." => {
-            let remedy = "use another name, this one is a directory's own or its parent's";
-            Err(refused(format!("{name:?}"), remedy.to_owned()))
-        }
+        "" => refused("empty".to_owned(), "name the event, its log is a directory of that name"),
+        "." | ".." => refused(format!("{name:?}"), "use another name, this one is a directory's own or its parent's"),
         long if long.len() > FILE_NAME_BYTES_MAX => {
             let remedy = format!("use a name of at most {FILE_NAME_BYTES_MAX} bytes");
-            Err(refused(format!("{} long", counted(name.len() as u64, "byte")), remedy))
+            refused(format!("{} long", counted(name.len() as u64, "byte")), &remedy)
         }
         _ => Ok(directory),
     }

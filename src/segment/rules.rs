@@ -64,16 +64,15 @@ impl SegmentSizes {
     pub(super) fn check_limit(&self, file_bytes_max: Option<u64>) -> Result<()> {
         let needed = (self.block as u64 + HEADER_BYTES).min(self.max);
         match file_bytes_max {
-            Some(limit) if limit < needed => Err(Error::InvalidConfig {
-                setting: "block_bytes",
-                value: Size(self.block as u64).to_string(),
-                remedy: format!(
+            Some(limit) if limit < needed => {
+                let remedy = format!(
                     "the process may write files of at most {} (ulimit -f), and a segment needs {}; use smaller blocks, \
                      or raise the limit",
                     Size(limit),
                     Size(needed)
-                ),
-            }),
+                );
+                Err(Error::invalid("block_bytes", Size(self.block as u64), remedy))
+            }
             _ => Ok(()),
         }
     }

@@ -152,15 +152,12 @@ impl Pool {
         inner.free_spare();
         if inner.used.bytes() + inner.reserved_bytes > inner.bytes_max {
             inner.reserved_bytes -= GUARANTEED * block_bytes;
-            return Err(Error::InvalidConfig {
-                setting: "blocks_bytes_max",
-                value: Size(inner.bytes_max as u64).to_string(),
-                remedy: format!(
-                    "the engine's other logs leave no room for {GUARANTEED} blocks of {}, which each log needs: raise it, \
-                     use smaller block_bytes, or close some logs",
-                    Size(block_bytes as u64)
-                ),
-            });
+            let remedy = format!(
+                "the engine's other logs leave no room for {GUARANTEED} blocks of {}, which each log needs: raise it, \
+                 use smaller block_bytes, or close some logs",
+                Size(block_bytes as u64)
+            );
+            return Err(Error::invalid("blocks_bytes_max", Size(inner.bytes_max as u64), remedy));
         }
         drop(inner);
         Ok(Buffers { supply: Supply::Share(PoolShare { pool: self.clone(), block_bytes, cap, taken: 0 }) })

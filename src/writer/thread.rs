@@ -147,5 +147,5 @@ fn refused_core(core: usize) -> Error {
     } else {
         format!("the kernel does not run the writer there; this process may use CPU {}", allowed.join(", "))
     };
-    Error::InvalidConfig { setting: "writer_core", value: core.to_string(), remedy }
+    Error::invalid("writer_core", core, remedy)
 }
