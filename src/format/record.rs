@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use zerocopy::little_endian::{U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use super::newer::Newer;
 
@@ -11,7 +11,7 @@ use super::newer::Newer;
 pub(crate) const RECORD_HEADER_BYTES: usize = size_of::<RecordHeader>();
 
 /// The kind of a record's payload. Zero is no kind, so that zeros are never a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes)]
 #[repr(u8)]
 pub(crate) enum Kind {
     /// A producer's message: bytes or text, as the caller gave them.
@@ -58,24 +58,12 @@ impl Kind {
     const SKIPPABLE: u8 = 0x80;
 
     /// The kind with number `kind`.
-    pub(crate) const fn from_u8(kind: u8) -> Result<Kind, UnknownKind> {
-        Ok(match kind {
-            0 => return Err(UnknownKind::None),
-            1 => Kind::Message,
-            2 => Kind::Structured,
-            3 => Kind::Callsite,
-            4 => Kind::ProducerStart,
-            5 => Kind::ProducerEnd,
-            6 => Kind::ProducerRow,
-            7 => Kind::Segment,
-            8 => Kind::WallAnchor,
-            0x81 => Kind::Status,
-            0x82 => Kind::Gap,
-            0x83 => Kind::Refusals,
-            0x84 => Kind::Figures,
-            0x85 => Kind::ProducerFigures,
-            _ if kind & Kind::SKIPPABLE != 0 => return Err(UnknownKind::Skippable),
-            _ => return Err(UnknownKind::Newer(Newer::Kind(kind))),
+    #[inline]
+    pub(crate) fn from_u8(kind: u8) -> Result<Kind, UnknownKind> {
+        Kind::try_read_from_bytes(&[kind]).map_err(|_| match kind {
+            0 => UnknownKind::None,
+            _ if kind & Kind::SKIPPABLE != 0 => UnknownKind::Skippable,
+            _ => UnknownKind::Newer(Newer::Kind(kind)),
         })
     }
 }

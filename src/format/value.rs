@@ -3,11 +3,13 @@
 //! The plain encoding is what a producer stores in its ring, value after value, each with the same bytes as in memory.
 //! `packed` makes the packed one from it. Neither holds names or types: a callsite's definition does.
 
+use zerocopy::TryFromBytes;
+
 use super::newer::Newer;
 use super::varint::{VARINT_BYTES_MAX, split_varint, unzigzag, unzigzag_128, varint_length};
 
 /// What a value is. The numbers are in the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, TryFromBytes)]
 #[repr(u8)]
 pub(crate) enum Type {
     Bool = 1,
@@ -32,25 +34,6 @@ pub(crate) enum Type {
 }
 
 impl Type {
-    const fn from_u8(code: u8) -> Option<Type> {
-        Some(match code {
-            1 => Type::Bool,
-            2 => Type::Char,
-            3 => Type::Unsigned,
-            4 => Type::Signed,
-            5 => Type::Unsigned128,
-            6 => Type::Signed128,
-            7 => Type::F32,
-            8 => Type::F64,
-            9 => Type::Str,
-            10 => Type::Bytes,
-            11 => Type::Display,
-            12 => Type::Debug,
-            13 => Type::Fields,
-            _ => return None,
-        })
-    }
-
     /// Bytes of a value in the plain encoding, if all values take the same number.
     #[cfg(test)]
     pub(super) const fn plain_bytes(self) -> Option<usize> {
@@ -96,10 +79,10 @@ impl FieldType {
     }
 
     /// The type with number `code`.
-    pub(crate) const fn from_code(code: u8) -> Result<FieldType, Newer> {
-        match Type::from_u8(code & !FieldType::OPTIONAL) {
-            Some(of) => Ok(FieldType { of, optional: code & FieldType::OPTIONAL != 0 }),
-            None => Err(Newer::FieldType(code)),
+    pub(crate) fn from_code(code: u8) -> Result<FieldType, Newer> {
+        match Type::try_read_from_bytes(&[code & !FieldType::OPTIONAL]) {
+            Ok(of) => Ok(FieldType { of, optional: code & FieldType::OPTIONAL != 0 }),
+            Err(_) => Err(Newer::FieldType(code)),
         }
     }
 }
