@@ -28,10 +28,10 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::Failure;
 use super::place::{Cores, Scratch};
 use super::rounds::{median, spread};
 use super::stopwatch::{AppendClock, TickRate, busy_wait, new_histogram, ticks};
+use super::{Failure, MESSAGE_BYTES, message};
 use crate::grouped::Grouped;
 use crate::sys::cpu;
 use crate::sys::huge_pages::WithoutHugePages;
@@ -51,9 +51,6 @@ const ROW_BURSTS: u32 = 1_000;
 
 /// Bursts before them that are not counted: the caches still hold the data of the row before.
 const ROW_WARM_UP_BURSTS: u32 = 20;
-
-/// Bytes of a message.
-const MESSAGE_BYTES: usize = 64;
 
 /// Records that are written and read back before anything is timed.
 const CHECKED_RECORDS: u64 = 10_000;
@@ -335,12 +332,6 @@ fn check(scratch: &Scratch, cores: Cores) -> Result<(), Failure> {
 fn log_num(producer: &Producer, id: u64) -> Outcome {
     let (count, price) = (black_box(7_u32), black_box(101.25));
     crate::info!(producer, "order {id}: {count} at {price:.2}", id, count, price)
-}
-
-fn message(number: u64) -> [u8; MESSAGE_BYTES] {
-    let mut message = [b'.'; MESSAGE_BYTES];
-    message[..8].copy_from_slice(&number.to_le_bytes());
-    message
 }
 
 /// Measures one row after the other, repetition by repetition. Returns for how long the log was watched, too.

@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use crossbeam_utils::{Backoff, CachePadded};
 
+use super::MESSAGE_BYTES;
 use crate::buffer::ALIGNMENT_BYTES;
-
-/// Bytes of a message.
-pub(super) const MESSAGE_BYTES: usize = 64;
+use crate::sys::write::{grain, write_whole};
 
 /// A message and its length.
 pub(super) const SLOT_BYTES: usize = 8 + MESSAGE_BYTES;
@@ -129,7 +128,7 @@ fn drain_all(rings: &[BareRing], file: &File) -> io::Result<u64> {
             taken += bytes;
             ended &= ring_ended;
             if WRITE_BYTES - used < SLOT_BYTES {
-                write_at(file, buffer, offset)?;
+                write_whole(file, buffer, offset, grain(true))?;
                 offset += WRITE_BYTES as u64;
                 used = 0;
             }
@@ -137,7 +136,7 @@ fn drain_all(rings: &[BareRing], file: &File) -> io::Result<u64> {
         if ended {
             let length = used.next_multiple_of(ALIGNMENT_BYTES);
             if length > 0 {
-                write_at(file, &buffer[..length], offset)?;
+                write_whole(file, &buffer[..length], offset, grain(true))?;
             }
             return Ok(offset + length as u64);
         }
@@ -157,7 +156,7 @@ pub(super) fn written_file(path: &Path, bytes: u64) -> io::Result<File> {
     let file = open_direct(path)?;
     let mut zeros = AlignedMemory::new();
     for number in 0..bytes.div_ceil(WRITE_BYTES as u64) {
-        write_at(&file, zeros.bytes(), number * WRITE_BYTES as u64)?;
+        write_whole(&file, zeros.bytes(), number * WRITE_BYTES as u64, grain(true))?;
     }
     file.sync_all()?;
     Ok(file)
@@ -179,18 +178,6 @@ fn open_direct(path: &Path) -> io::Result<File> {
 #[cfg(not(target_os = "linux"))]
 fn open_direct(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-}
-
-#[cfg(unix)]
-fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-#[cfg(not(unix))]
-fn write_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    use std::io::{Seek as _, Write as _};
-    file.seek(io::SeekFrom::Start(offset))?;
-    file.write_all(bytes)
 }
 
 fn wait(backoff: &Backoff) {

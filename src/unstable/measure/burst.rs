@@ -12,13 +12,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::Failure;
 use super::place::{Cores, Scratch};
 use super::stopwatch::{TickRate, busy_wait, new_histogram, ticks};
+use super::{Failure, MESSAGE_BYTES};
 use crate::{Config, Level, Logger, Outcome, Reader};
-
-/// Bytes of each message.
-const MESSAGE_BYTES: usize = 64;
 
 /// Records that are appended a millisecond apart before and after the burst: bursts of so many.
 const CALM_BURST: u32 = 20;

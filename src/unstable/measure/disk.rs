@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::Failure;
 use super::load::{Load, new_histogram};
 use super::usage::{cpu_time, writer_cpu_time};
+use super::{Failure, no_space};
 use crate::{Config, DevicePreference, Distribution, Level, Overflow, Stats, opening::Hooks};
 
 /// Blocks are multiples of this size.
@@ -100,10 +100,7 @@ pub fn run(plan: &Plan, path: &Path, watch: &mut Watch<'_>) -> Result<Figures, F
     let made_bytes: u64 =
         path.read_dir()?.map(|entry| entry?.metadata()).map(|file| Ok(file?.len())).sum::<io::Result<_>>()?;
     if made_bytes < prepared_bytes {
-        return Err(format!(
-            "not enough space to prepare {prepared_bytes} bytes: that needs eight times as much free space"
-        )
-        .into());
+        return Err(no_space(prepared_bytes));
     }
     // Writes the segment's header, which is not measured.
     logger.log(Level::Info, "begin");

@@ -23,3 +23,18 @@ pub mod usage;
 
 /// Why a measurement could not be made, as a message.
 pub type Failure = Box<dyn std::error::Error>;
+
+/// Bytes of a message, where the caller does not choose.
+const MESSAGE_BYTES: usize = 64;
+
+/// Message `number`, which no other one equals.
+fn message(number: u64) -> [u8; MESSAGE_BYTES] {
+    let mut message = [b'.'; MESSAGE_BYTES];
+    message[..8].copy_from_slice(&number.to_le_bytes());
+    message
+}
+
+/// The failure to prepare a first segment of `bytes`.
+fn no_space(bytes: u64) -> Failure {
+    format!("not enough space to prepare {bytes} bytes: that needs eight times as much free space").into()
+}

@@ -19,12 +19,12 @@ use std::path::PathBuf;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use super::Failure;
-use super::baseline::{BareRing, MESSAGE_BYTES, SLOT_BYTES, WRITE_BYTES, drain_into, written_file};
+use super::baseline::{BareRing, SLOT_BYTES, WRITE_BYTES, drain_into, written_file};
 use super::orders::{self, CALLSITES};
 use super::place::Scratch;
 use super::rounds::{median, spread};
 use super::usage::cpu_time;
+use super::{Failure, MESSAGE_BYTES, message, no_space};
 use crate::{Config, DeviceReport, Level, Logger, Outcome, Overflow, Producer, Reader, opening::Hooks};
 
 /// Producing threads of the two rows.
@@ -210,12 +210,6 @@ fn several(logger: &Logger, producers: u64) -> crate::Result<Vec<Producer>> {
     (0..producers).map(|_| logger.producer_named("bench")).collect()
 }
 
-fn message(number: u64) -> [u8; MESSAGE_BYTES] {
-    let mut message = [b'.'; MESSAGE_BYTES];
-    message[..8].copy_from_slice(&number.to_le_bytes());
-    message
-}
-
 /// The wall and CPU time from the moment that all threads are ready until `work` returns.
 fn timed<T>(ready: &Barrier, work: impl FnOnce() -> Result<T, Failure>) -> Result<(Duration, Duration, T), Failure> {
     ready.wait();
@@ -294,10 +288,7 @@ fn log(
         return Err(format!("{} of {records} records are durable after a flush", stats.durable_records).into());
     }
     if stats.segments > 1 || stats.durable_bytes > prepared_bytes / 2 {
-        return Err(format!(
-            "not enough space to prepare {prepared_bytes} bytes: that needs eight times as much free space"
-        )
-        .into());
+        return Err(no_space(prepared_bytes));
     }
     logger.close()?;
     std::fs::remove_dir_all(path)?;
