@@ -210,7 +210,7 @@ impl Logger {
     }
 
     /// Appends a record through the calling thread's own producer. The thread's first call makes this producer, with a
-    /// ring of `thread_ring_bytes`. Later calls look it up, and are slower than [`Producer::log`] only by that.
+    /// ring of `thread_ring_bytes`. Later calls look it up, and otherwise cost what [`Producer::log`] costs.
     ///
     /// The first call takes a lock and allocates, which a signal handler must not do. If a thread's signal handlers
     /// log, the thread should log once before they can run.
@@ -373,9 +373,9 @@ impl Logger {
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Forked`]; [`Error::Io`] while the device fails. The records are kept then, and the
-    /// writer goes on trying. Also [`Error::Io`], once, if the log's present file was deleted, renamed or replaced, and
-    /// held records that were durable: those are gone, or in a file that readers do not find. [`close`](Logger::close)
-    /// says it again.
+    /// writer goes on trying. Also [`Error::Io`], once, if somebody has deleted, renamed or replaced the log's present
+    /// file while it held durable records: they are gone, or in a file that no reader finds. [`close`](Logger::close)
+    /// reports it too.
     pub fn flush(&self) -> Result<()> {
         self.flush_in(None)
     }

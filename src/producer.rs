@@ -152,8 +152,8 @@ impl Producer {
     /// nothing is formatted.
     ///
     /// Returns what [`log`](Self::log) returns. A text longer than [`message_bytes_max`](Self::message_bytes_max) is
-    /// cut. If a formatter of the arguments logs through this producer, its record comes first, and the text that it
-    /// formats is cut to 1 KiB.
+    /// cut. If a formatter of the arguments itself logs through this producer, that record comes first, and a text that
+    /// is formatted for it is cut to 1 KiB.
     ///
     /// ```
     /// # let (logger, log) = diolog::Logger::in_memory();

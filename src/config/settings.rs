@@ -211,11 +211,11 @@ config! {
 
         /// Eighths of each ring's room that only records of level Warn and above may take: 0 to 4; 1 by default.
         ///
-        /// Such records are called severe here. So a ring that is full of others can still take the few that explain
-        /// why. The kept room is the end of the reserve and of [`rings_bytes_max`](Config::rings_bytes_max). If there
-        /// is no reserve, or no memory left for it, it is the end of the window. An empty ring takes any record. The
-        /// policies [`Block`](Overflow::Block) and [`OverwriteOldest`](Overflow::OverwriteOldest) keep no room. 0: a
-        /// full ring drops warnings and errors like any other record. Too many: ordinary records are dropped early.
+        /// These records are called severe. A ring that is full of others still takes the few that say what went wrong.
+        /// The kept room is the end of the reserve and of [`rings_bytes_max`](Config::rings_bytes_max). If there is no
+        /// reserve, or no memory left for it, it is the end of the window. An empty ring takes any record. The policies
+        /// [`Block`](Overflow::Block) and [`OverwriteOldest`](Overflow::OverwriteOldest) keep no room. 0: a full ring
+        /// drops warnings and errors like any other record. Too many: ordinary records are dropped early.
         severe_only_eighths(eighths: u32) -> u32 = 1;
 
         /// Bytes of memory for all rings of the log together: at least one ring; 256 MiB by default.
@@ -260,7 +260,7 @@ config! {
         /// Opening the log, and `diolog recover`, wait up to 5 s for a write of the dead process that is still in
         /// progress: the kernel keeps the locks on its segments that long. A forked child that has not closed the
         /// segments keeps the locks too, and the two cases look the same: until the child ends, each open waits 5 s,
-        /// and leaves the rings as they are. They wait up to 2 s for the ring file while another log's rings are
+        /// and leaves the rings as they are. Both also wait up to 2 s for the ring file while another log's rings are
         /// recovered from it. If the engine that made the file still runs with other logs, nobody waits: the rings are
         /// recovered after it has ended.
         ///
@@ -300,8 +300,8 @@ config! {
         /// the one before. Level and types are stored only in the callsite's definition. So two integers and a price
         /// take some 14 bytes instead of 48. The writer thread packs, which costs it some 3 ns more for each record; an
         /// append costs the same either way. Messages are not packed, except those right after a packed record of the
-        /// same producer. Readers read both forms. Off: values take as many bytes as in memory, and each record 16
-        /// more, and the padding to a multiple of 8.
+        /// same producer. Readers read both forms. Off: a value takes as many bytes as in memory, and each record takes
+        /// 16 more, and is padded to a multiple of 8.
         packing(pack: bool) -> bool = true;
 
         /// Blocks that may be on their way to the disk at once: 1 to 64; 8 by default.
@@ -437,8 +437,8 @@ config! {
         /// [`rings_bytes_max`](Config::rings_bytes_max), and overwrites its oldest records when it is full. If there is
         /// no memory for it, its records are not kept, but counted in [`Stats::recorder`](crate::Stats::recorder).
         /// Threads that log through the common ring ([`Logger::log`](crate::Logger::log)) share one such ring. When a
-        /// thread ends, its ring stays for the next snapshot, as long as such rings take no more than a quarter of
-        /// `rings_bytes_max`. Until then, bursts cannot use that memory.
+        /// thread ends, its ring stays until the next snapshot, as long as all such rings together take at most a
+        /// quarter of `rings_bytes_max`. Meanwhile, bursts cannot use their memory.
         ///
         /// **Cost.** A record that the recorder takes is [`Outcome::Recorded`](crate::Outcome::Recorded). It takes the
         /// slow path, so it costs more than one that the log takes. All other records cost the same as without a
