@@ -68,8 +68,9 @@ pub(crate) struct OwnWriter {
     /// Woken for a flush, a rotation or a close.
     pub(crate) thread: Thread,
     pub(crate) id: WriterId,
-    /// A record of any of its logs has asked for a flush. The thread looks here while it sleeps, and clears it.
-    pub(crate) flush_asked: Arc<AtomicBool>,
+    /// A record of any of its logs has asked for a flush or a snapshot. The thread looks here while it sleeps, and clears
+    /// it.
+    pub(crate) asked: Arc<AtomicBool>,
 }
 
 /// The producer of the common ring.
@@ -254,26 +255,29 @@ impl Shared {
             || self.recorder.as_ref().is_some_and(|recorder| recorder.triggers.is_asked_by(level))
     }
 
-    /// Asks the writer for a flush and a snapshot, if an accepted record of `level` is to do that.
+    /// Asks the writer for a flush and a snapshot, if an accepted record of `level` [is to do
+    /// that](Self::asks_the_writer). Makes no system call: the writer looks for requests a thousand times a second.
     pub(crate) fn ask_the_writer(&self, level: Level) {
+        if !self.asks_the_writer(level) {
+            return;
+        }
         if self.asks_for_flush(level) {
             self.ask_for_flush();
         }
         if let Some(recorder) = &self.recorder {
             recorder.triggers.note_level(level);
         }
+        if let Some(writer) = self.writer.get() {
+            // Release: _writer asked_.
+            writer.asked.store(true, Release);
+        }
     }
 
-    /// Asks for a flush for which nobody waits, after the append of the record that wants it. Makes no system call: the
-    /// writer looks for requests a thousand times a second.
+    /// Asks for a flush for which nobody waits, after the append of the record that wants it. Makes no system call.
     fn ask_for_flush(&self) {
         // Acquire and release: _record flush asked_. An exchange, so that the writer sees the commits of all who have
         // asked before it, not only of the last one.
         self.flush_asked.swap(true, AcqRel);
-        if let Some(writer) = self.writer.get() {
-            // Release: _writer asked_.
-            writer.flush_asked.store(true, Release);
-        }
     }
 
     /// Takes the request for such a flush, if there is one. Called by the writer, once a turn.

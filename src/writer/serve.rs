@@ -18,9 +18,9 @@ use crate::flush::FlushFault;
 use crate::shared::Shared;
 
 /// Serves the logs that come by `commands`, with `resources`, until no more can come and the last has ended. A record
-/// that wants a flush sets `flush_asked`.
-pub(super) fn serve(commands: &Receiver<Command>, resources: Resources, flush_asked: &AtomicBool) {
-    let mut logs = Logs { served: Vec::new(), idle: Idle::default(), resources, flush_asked };
+/// that wants a flush or a snapshot sets `asked`.
+pub(super) fn serve(commands: &Receiver<Command>, resources: Resources, asked: &AtomicBool) {
+    let mut logs = Logs { served: Vec::new(), idle: Idle::default(), resources, asked };
     let mut more_may_come = true;
     loop {
         while more_may_come {
@@ -54,8 +54,8 @@ struct Logs<'a> {
     served: Vec<Served>,
     idle: Idle,
     resources: Resources,
-    /// A record has asked for a flush of one of them.
-    flush_asked: &'a AtomicBool,
+    /// A record has asked for a flush or a snapshot of one of them.
+    asked: &'a AtomicBool,
 }
 
 /// One of them. The order of the fields matters: the log is given up before its callers get their answers.
@@ -83,7 +83,8 @@ impl Logs<'_> {
     fn follow_settings(&mut self) {
         let configs = || self.served.iter().map(|served| &served.log.shared.settings.config);
         if let Some(shortest) = configs().map(|config| config.flush_interval).min() {
-            self.idle.set_limits(shortest, configs().any(|config| config.flush_on.is_some()));
+            let records_may_ask = configs().any(|config| config.flush_on.is_some() || config.snapshot_on.is_some());
+            self.idle.set_limits(shortest, records_may_ask);
         }
     }
 
@@ -124,12 +125,12 @@ impl Logs<'_> {
         let awaits_devices = || served.iter().all(|served| served.log.awaits_device());
         let Some(sleep) = self.idle.rest(turn, awaits_devices) else { return };
         // Acquire: _writer asked_.
-        let flush_asked = || self.flush_asked.load(Relaxed) && self.flush_asked.swap(false, Acquire);
+        let is_asked = || self.asked.load(Relaxed) && self.asked.swap(false, Acquire);
         let mut writing = self.served.iter_mut().map(|served| &mut served.log).filter(|log| log.is_writing());
         match (writing.next(), writing.next()) {
             (Some(log), None) => log.wait_for_device(self.idle.until_look(sleep)),
             (Some(_), Some(_)) => self.resources.devices.wait(self.idle.until_look(sleep)),
-            (None, _) => self.idle.sleep(sleep, flush_asked, park),
+            (None, _) => self.idle.sleep(sleep, is_asked, park),
         }
         self.idle.note_woken(Instant::now());
     }

@@ -26,8 +26,8 @@ pub(crate) struct Writer {
     id: WriterId,
     made_in: MadeIn,
     thread: Thread,
-    /// A record of one of its logs has asked for a flush.
-    flush_asked: Arc<AtomicBool>,
+    /// A record of one of its logs has asked for a flush or a snapshot.
+    asked: Arc<AtomicBool>,
     /// `None` after the thread was told to take no more logs.
     commands: Mutex<Option<Sender<Command>>>,
     handle: Mutex<Option<JoinHandle<()>>>,
@@ -45,8 +45,8 @@ impl Writer {
         let id = WriterId::new();
         let (pinned_sender, pinned) = sync_channel(1);
         let (commands, received) = channel();
-        let flush_asked = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&flush_asked);
+        let asked = Arc::new(AtomicBool::new(false));
+        let asked_here = Arc::clone(&asked);
         let handle = std::thread::Builder::new()
             .name("diolog-writer".into())
             .spawn(move || {
@@ -61,14 +61,14 @@ impl Writer {
                     let logs = blocks_bytes_max.map_or(Logs::One, |_| Logs::Many);
                     let devices = DeviceSet::new(logs, move || affinity.apply());
                     let pool = blocks_bytes_max.map(|bytes_max| Pool::new(bytes_max, devices.clone()));
-                    serve(&received, Resources { devices, pool }, &asked);
+                    serve(&received, Resources { devices, pool }, &asked_here);
                 }
             })
             .map_err(|source| start_failed(path, source))?;
         pinned.recv().map_err(|_| start_failed(path, thread_ended()))??;
         let thread = handle.thread().clone();
         let (commands, handle) = (Mutex::new(Some(commands)), Mutex::new(Some(handle)));
-        Ok(Writer { id, made_in: MadeIn::this_process(), thread, flush_asked, commands, handle })
+        Ok(Writer { id, made_in: MadeIn::this_process(), thread, asked, commands, handle })
     }
 
     /// Which writer this is.
@@ -88,8 +88,8 @@ impl Writer {
     pub(crate) fn add(&self, begin: Begin) -> Result<()> {
         let path = begin.shared.settings.config.path.clone();
         let ended = || start_failed(&path, thread_ended());
-        let (thread, flush_asked) = (self.thread.clone(), Arc::clone(&self.flush_asked));
-        begin.shared.set_writer(OwnWriter { thread, id: self.id, flush_asked });
+        let (thread, asked) = (self.thread.clone(), Arc::clone(&self.asked));
+        begin.shared.set_writer(OwnWriter { thread, id: self.id, asked });
         let (begun_sender, begun) = sync_channel(1);
         match &*lock(&self.commands) {
             Some(commands) => {

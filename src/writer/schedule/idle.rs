@@ -19,9 +19,9 @@ const SLEEP_MAX: Duration = Duration::from_millis(10);
 const LONG_TURN_SLEEP_MAX: Duration = Duration::from_millis(40);
 const SLEEP_TO_TURNS: u32 = 100;
 
-/// How often the writer looks, while it sleeps, whether a record has asked for a flush, if records may. An append wakes
-/// nobody. A look reads one flag; a turn over all logs and rings would take much longer.
-const FLUSH_LOOK: Duration = Duration::from_millis(1);
+/// How often the writer looks, while it sleeps, whether a record has asked for a flush or a snapshot, if records may. An
+/// append wakes nobody. A look reads one flag; a turn over all logs and rings would take much longer.
+const REQUEST_LOOK: Duration = Duration::from_millis(1);
 
 /// A sleep is as long as the quiet time before it, up to 1 ms; beyond that, 1/128 of the quiet time: 2 ms after a
 /// quarter of a second, 10 ms after 1.3 s.
@@ -56,7 +56,7 @@ pub(crate) struct Idle {
     sleep_max: Duration,
     /// The longest sleep if a turn takes long.
     long_turn_sleep_max: Duration,
-    /// Whether records may ask for a flush.
+    /// Whether records may ask for a flush or a snapshot.
     records_may_ask: bool,
     /// When the last sleep ended, if no work was found since.
     woken: Option<Instant>,
@@ -69,7 +69,7 @@ pub(crate) struct Idle {
 
 impl Idle {
     /// Sets the limits for all logs: their records may wait in memory for `flush_interval` at most, and may ask for a
-    /// flush if `records_may_ask`.
+    /// flush or a snapshot if `records_may_ask`.
     pub(crate) fn set_limits(&mut self, flush_interval: Duration, records_may_ask: bool) {
         let until_late = flush_interval / INTERVAL_PART;
         self.sleep_max = until_late.clamp(SLEEP_MIN, SLEEP_MAX);
@@ -107,18 +107,18 @@ impl Idle {
         None
     }
 
-    /// How much of a `sleep` may pass before the writer looks whether a record has asked for a flush.
+    /// How much of a `sleep` may pass before the writer looks whether a record has asked for something.
     pub(crate) fn until_look(&self, sleep: Duration) -> Duration {
-        if self.records_may_ask { sleep.min(FLUSH_LOOK) } else { sleep }
+        if self.records_may_ask { sleep.min(REQUEST_LOOK) } else { sleep }
     }
 
-    /// Sleeps for `time`, or until a record has asked for a flush, by calls of `park`, which returns `false` if something
-    /// has ended it early. `flush_asked` takes the request.
-    pub(crate) fn sleep(&self, time: Duration, flush_asked: impl Fn() -> bool, mut park: impl FnMut(Duration) -> bool) {
+    /// Sleeps for `time`, or until a record has asked for something, by calls of `park`, which returns `false` if something
+    /// has ended it early. `is_asked` takes the request.
+    pub(crate) fn sleep(&self, time: Duration, is_asked: impl Fn() -> bool, mut park: impl FnMut(Duration) -> bool) {
         let mut left = time;
         while !left.is_zero() {
             let part = self.until_look(left);
-            if self.records_may_ask && flush_asked() || !park(part) {
+            if self.records_may_ask && is_asked() || !park(part) {
                 break;
             }
             left -= part;
@@ -267,9 +267,9 @@ mod tests {
             (parks, slept)
         };
         assert_eq!(slept(true, u32::MAX, u32::MAX), (10, time), "nobody asks");
-        assert_eq!(slept(true, 3, u32::MAX), (3, 3 * FLUSH_LOOK));
+        assert_eq!(slept(true, 3, u32::MAX), (3, 3 * REQUEST_LOOK));
         assert_eq!(slept(true, 0, u32::MAX), (0, Duration::ZERO), "asked before");
-        assert_eq!(slept(true, u32::MAX, 2), (2, 2 * FLUSH_LOOK), "woken");
+        assert_eq!(slept(true, u32::MAX, 2), (2, 2 * REQUEST_LOOK), "woken");
         assert_eq!(slept(false, 0, u32::MAX), (1, time), "no record may ask");
     }
 
