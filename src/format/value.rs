@@ -188,9 +188,10 @@ pub(super) enum Skipped<'a> {
 }
 
 /// How values are encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// Each value has the same bytes as in memory.
+    #[default]
     Plain,
     /// Each value takes as few bytes as it needs.
     Packed,

@@ -68,7 +68,7 @@ impl KnownCallsites {
 }
 
 /// Where a block has a callsite: its place among them plus one, or 0 if the block does not define it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct CallsiteAt(u32);
 
 impl CallsiteAt {

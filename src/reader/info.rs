@@ -18,7 +18,7 @@ use super::scan::{Cursor, Loaded, Scanned, newer_in};
 const BLOCKS_READ: u64 = 2;
 
 /// One segment, from the headers of its blocks. Payloads are not checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SegmentInfo {
@@ -231,21 +231,13 @@ fn look(files: &LogFiles, run: RunId, segment: &Segment, is_open: bool) -> Resul
         used_bytes: segment.first_offset,
         index: segment.index(),
         run,
-        blocks: 0,
-        records: 0,
-        first_ns: None,
-        last_ns: None,
-        first_unix_ns: None,
-        last_unix_ns: None,
-        clean_end: false,
         recovered: header.is_some_and(|header| header.is_recovered()),
-        in_use: false,
-        device: None,
         pid: origin.pid(),
         host: origin.host().map(str::to_owned),
         service: origin.service,
         block_bytes: header.map_or(0, |header| header.block_bytes),
         message_bytes_max: header.map_or(0, |header| header.message_bytes_max),
+        ..SegmentInfo::default()
     };
     let mut anchors = Anchors::default();
     let (mut newer, mut next) = (None, segment.first_number);

@@ -35,7 +35,7 @@ pub(super) struct Ready {
 }
 
 /// One producer's records.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Stream {
     producer: Arc<ProducerIdentity>,
     /// The next record, if there is a current shard.
@@ -398,16 +398,7 @@ impl Merge {
         if let Some(&stream) = self.by_id.get(&producer.id) {
             return stream;
         }
-        let fresh = Stream {
-            producer: Arc::clone(producer),
-            head: Message::default(),
-            slot: 0,
-            messages: Messages::default(),
-            current: None,
-            before_ns: 0,
-            parts: VecDeque::new(),
-            gaps: VecDeque::new(),
-        };
+        let fresh = Stream { producer: Arc::clone(producer), ..Stream::default() };
         let stream = match self.free_streams.pop() {
             Some(stream) => {
                 self.streams[stream] = fresh;

@@ -38,6 +38,13 @@ impl RunId {
     }
 }
 
+/// A run that no file names.
+impl Default for RunId {
+    fn default() -> RunId {
+        RunId::unknown(0)
+    }
+}
+
 impl From<format::StoredRunId> for RunId {
     fn from(run: format::StoredRunId) -> RunId {
         RunId(Identity::Named(run.0))

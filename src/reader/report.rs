@@ -184,7 +184,7 @@ pub struct ProducerReport {
 }
 
 /// One run: all that was written from one open of the log to its close.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RunReport {
@@ -237,35 +237,6 @@ pub struct RunReport {
     pub folded_records: u64,
     /// Shards of producers beyond the number that a reader keeps rows for. Their counts were not compared.
     pub shards_untracked: u64,
-}
-
-impl RunReport {
-    pub(super) fn new(run: RunId) -> RunReport {
-        RunReport {
-            run,
-            service: String::new(),
-            first_segment: 0,
-            last_segment: 0,
-            segments: 0,
-            retired: false,
-            clean_end: false,
-            goes_on: false,
-            recovered: false,
-            in_use: false,
-            blocks: BlockCounts::default(),
-            records: 0,
-            device: None,
-            refused_closed: 0,
-            refused_reentrant: 0,
-            refused_no_ring: 0,
-            hidden: 0,
-            notes: Vec::new(),
-            producers: Vec::new(),
-            folded_producers: 0,
-            folded_records: 0,
-            shards_untracked: 0,
-        }
-    }
 }
 
 /// What a reader found so far.

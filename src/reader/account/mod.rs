@@ -69,7 +69,7 @@ pub(super) struct Account {
 impl Account {
     /// Begins a run. `came_later`: the log had been read to its end before.
     pub(super) fn start_run(&mut self, run: &Run, came_later: bool) {
-        let mut report = RunReport::new(run.id);
+        let mut report = RunReport { run: run.id, ..RunReport::default() };
         let blocks = RunBlocks::of(run);
         let first = run.first().index();
         (report.first_segment, report.last_segment) = (first, first);

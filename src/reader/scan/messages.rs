@@ -13,8 +13,11 @@ use crate::format::{
 /// Bytes of a callsite's id before plain values.
 const ID_BYTES: usize = 4;
 
+// By default, a record is a message.
+const _: () = assert!(MESSAGE_CODE == 0);
+
 /// A record in a shard: a message, or the values of a callsite's record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) timestamp_ns: u64,
     pub(crate) sequence: u64,
@@ -31,30 +34,14 @@ pub(crate) struct Message {
     pub(crate) layout: Layout,
 }
 
-impl Default for Message {
-    fn default() -> Message {
-        Message {
-            timestamp_ns: 0,
-            sequence: 0,
-            start: 0,
-            length: 0,
-            callsite: MESSAGE_CODE,
-            callsite_at: CallsiteAt::NOWHERE,
-            level: 0,
-            flags: 0,
-            layout: Layout::Plain,
-        }
-    }
-}
-
 impl Message {
     pub(crate) fn is_truncated(&self) -> bool {
         self.flags & RecordFlags::TRUNCATED != 0
     }
 }
 
-/// Reads the records of one shard, one after the other.
-#[derive(Clone, Debug)]
+/// Reads the records of one shard, one after the other; by default, of one without records.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Messages {
     sequence: u64,
     left: u32,
@@ -67,15 +54,6 @@ pub(crate) struct Messages {
     callsite: (u32, CallsiteAt),
     /// Records that were passed over.
     pub(crate) unread: PassedOver,
-}
-
-impl Default for Messages {
-    /// Of a shard without records.
-    fn default() -> Messages {
-        let (layout, unread) = (Layout::Plain, PassedOver::default());
-        let callsite = (MESSAGE_CODE, CallsiteAt::NOWHERE);
-        Messages { sequence: 0, left: 0, position: 0, end: 0, layout, timestamp_ns: 0, callsite, unread }
-    }
 }
 
 impl Messages {
