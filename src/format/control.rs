@@ -68,6 +68,12 @@ impl ProducerRow {
     /// Bytes of a row with the longest name.
     pub(crate) const BYTES_MAX: usize = ProducerRow::BYTES_BEFORE_NAME + NAME_BYTES_MAX + size_of::<RawDroppedBy>();
 
+    /// How many bytes [`encoded`](Self::encoded) returns.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        let causes = if self.dropped_by.is_some() { size_of::<RawDroppedBy>() } else { 0 };
+        ProducerRow::BYTES_BEFORE_NAME + self.name.len() + causes
+    }
+
     /// The row's bytes.
     pub(crate) fn encoded(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(ProducerRow::BYTES_MAX);

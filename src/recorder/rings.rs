@@ -11,7 +11,7 @@ use super::ring::{RecordedProducer, RecorderRing};
 use crate::clock::{Clock, TickConverter};
 use crate::level::Level;
 use crate::ring::{Budget, ConsumerEnd, ProducerEnd, RingMaker, RingOptions};
-use crate::snapshot::ProducerRecords;
+use crate::snapshot::{self, ProducerRecords};
 use crate::stats::RecorderStats;
 use crate::sync::{Inside, lock};
 
@@ -117,13 +117,15 @@ impl RecorderRings {
         Some(end)
     }
 
-    /// Empties the ring of the producer that ended first, if the rings of ended producers take too much or the budget
-    /// has no memory. Otherwise takes memory for a new ring. `None` if neither is possible.
+    /// Empties the ring of the producer that ended first, if the rings of ended producers take too much, if there are as
+    /// many rings as a snapshot can have, or if the budget has no memory. Otherwise takes memory for a new ring. `None` if neither is possible.
     fn take_ended_or_memory(&self) -> Option<Found> {
         let bytes = self.rules.ring_bytes as u64;
         let mut rings = lock(&self.rings);
         let ended_bytes = (rings.ended.len() as u64).saturating_mul(bytes);
-        if ended_bytes.saturating_add(bytes) <= self.budget.limit() / PART_FOR_ENDED && self.budget.take(bytes) {
+        let has_room_for_ended = ended_bytes.saturating_add(bytes) <= self.budget.limit() / PART_FOR_ENDED;
+        // A snapshot's header has a row for each ring.
+        if has_room_for_ended && rings.all.len() < snapshot::PRODUCERS_MAX && self.budget.take(bytes) {
             return Some(Found::Memory);
         }
         match rings.remove_first_ended() {

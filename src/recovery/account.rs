@@ -8,9 +8,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
+use super::bounds::PRODUCERS_AT_ONCE;
 use crate::error::Result;
 use crate::format::{IN_FLIGHT_UNKNOWN, ProducerRow};
 use crate::reader::{RunTail, TailItem};
+use crate::segment::Rows;
 
 /// The most numbers that can be missing in all: as many blocks as can be in flight.
 const HOLES_MAX: u64 = IN_FLIGHT_UNKNOWN as u64;
@@ -116,14 +118,10 @@ impl RunAccount {
         Ok(account)
     }
 
-    /// The rows of producers without final counts, as they were before the first block that the recovery writes.
-    pub(super) fn baseline(&self) -> Vec<ProducerRow> {
-        self.before_holes.clone().unwrap_or_else(|| self.rows())
-    }
-
-    fn rows(&self) -> Vec<ProducerRow> {
+    /// The rows of producers without final counts.
+    fn rows(&self) -> impl Iterator<Item = &ProducerRow> {
         let alive = self.producers.iter().filter(|(id, _)| !self.ended.contains(id));
-        alive.map(|(_, known)| known.row.clone()).collect()
+        alive.map(|(_, known)| &known.row)
     }
 
     /// Notes the missing blocks below `number`.
@@ -137,7 +135,7 @@ impl RunAccount {
             return;
         }
         if self.before_holes.is_none() {
-            self.before_holes = Some(self.rows());
+            self.before_holes = Some(self.rows().cloned().collect());
         }
         self.holes.extend(missing);
         self.next_number = number;
@@ -145,6 +143,10 @@ impl RunAccount {
 
     /// Takes a row that counts what is in the blocks below `number`.
     fn take_row(&mut self, number: u64, row: &ProducerRow) {
+        if self.producers.len() == PRODUCERS_AT_ONCE && !self.producers.contains_key(&row.id) {
+            self.obstacle = Some("its blocks have more producers than a log can have");
+            return;
+        }
         let holes = &self.holes;
         let known = self.producers.entry(row.id).or_insert_with(|| {
             let ProducerRow { id, tid, ref name, .. } = *row;
@@ -172,6 +174,16 @@ impl RunAccount {
         self.ended.insert(row.id);
         if self.producers.get(&row.id).is_some_and(|known| known.parts.is_empty()) {
             self.producers.remove(&row.id);
+        }
+    }
+}
+
+/// The rows of producers without final counts, as they were before the first block that the recovery writes.
+impl Rows for RunAccount {
+    fn each(&self, take: &mut dyn FnMut(&ProducerRow)) {
+        match &self.before_holes {
+            Some(rows) => rows.iter().for_each(take),
+            None => self.rows().for_each(take),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The blocks of a recovered segment, composed from one ring after the other: first the blocks for the holes, then
 //! those after the run's last block, then the producers' final counts and the run's end.
 //!
-//! A record that a block already has, by its number, is skipped. Each ring is read once, in pieces.
+//! A record that a block already has, by its number, is skipped. Each ring is read in pieces when its turn comes. What
+//! is kept of the others is small, because there may be very many.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::Range;
 
 use super::account::{HoleRecords, RunAccount};
-use super::ring_file::{RingFile, Slot};
+use super::ring_file::{Place, RingFile};
 use super::source::{Bounds, LeftRing, Recovered, next_of};
 use crate::block::{Added, Block, CallsiteTable, Last, RecordMeta};
 use crate::buffer::AlignedBuffer;
@@ -18,8 +19,9 @@ use crate::format::{BLOCK_BYTES_MAX, BlockFlags, CallsiteInfo, Kind, ProducerRow
 /// What is composed.
 pub(super) struct RecoveryPlan<'a> {
     pub(super) file: &'a RingFile,
-    pub(super) account: RunAccount,
-    pub(super) slots: Vec<Slot>,
+    pub(super) account: &'a RunAccount,
+    /// Where the rings are, by producer.
+    pub(super) places: Vec<Place>,
     pub(super) callsites: HashMap<u32, CallsiteInfo>,
     /// The size of the blocks, but for those of holes.
     pub(super) block_bytes: usize,
@@ -52,48 +54,87 @@ pub(super) struct Composed {
 
 /// Composes blocks.
 pub(super) struct Composer<'a> {
-    /// What is left of it: the sources have taken its slots, and the account's producers.
     plan: RecoveryPlan<'a>,
-    sources: Vec<LeftRing>,
+    /// The rings with records in holes whose records after the last block are not all taken, by their places. `None`
+    /// before they were read.
+    in_holes: Option<BTreeMap<usize, LeftRing>>,
     /// Producers that the blocks name and no slot has.
     orphans: bool,
     /// The next hole.
     hole: usize,
-    /// The first source whose records after the last block are not all taken.
-    source: usize,
-    /// Final counts, when they are known, in reverse order.
-    ends: Option<Vec<ProducerRow>>,
+    /// The number of the next block after the last one.
+    next_number: u64,
+    /// The number of the writer's next own record.
+    own_sequence: u64,
+    /// The ring whose records after the last block are being taken.
+    source: Option<LeftRing>,
+    /// How many rings have had their turn.
+    done: usize,
+    /// The producers of those that have final counts to be written.
+    ends: Vec<End>,
+    /// How many of these are written.
+    ended: usize,
+    /// What is wrong with the first ring that is damaged, of those that have had their turn.
+    damage: Option<String>,
     /// The plan's, as blocks define them.
     callsites: CallsiteTable,
     converter: TickConverter,
     pub(super) composed: Composed,
 }
 
+/// A producer whose final counts are to be written: what the slot does not say of it.
+struct End {
+    /// The place of its ring.
+    at: usize,
+    /// Its records in blocks.
+    records: u64,
+    /// The number after the last one of them.
+    next_sequence: u64,
+}
+
 impl<'a> Composer<'a> {
-    pub(super) fn new(mut plan: RecoveryPlan<'a>) -> Composer<'a> {
-        let (slots, mut producers) = (std::mem::take(&mut plan.slots), std::mem::take(&mut plan.account.producers));
-        let is_ended = |id: &u32| plan.account.ended.contains(id);
-        let sources = slots
-            .into_iter()
-            .map(|slot| {
-                let id = slot.producer;
-                LeftRing::new(slot, producers.remove(&id), is_ended(&id), plan.block_bytes as u64)
-            })
-            .collect();
-        let orphans = producers.keys().any(|id| !is_ended(id));
+    pub(super) fn new(plan: RecoveryPlan<'a>) -> Composer<'a> {
+        let RecoveryPlan { account, places, file, .. } = &plan;
+        let has_ring = |id: &u32| places.binary_search_by_key(id, |place| place.producer).is_ok();
+        let orphans = account.producers.keys().any(|id| !has_ring(id) && !account.ended.contains(id));
         let mut callsites = CallsiteTable::new(true, plan.block_bytes, |_, _| None);
         plan.callsites.values().for_each(|info| callsites.add(info));
-        let (converter, composed) = (plan.file.converter(), Composed::default());
-        Composer { plan, sources, orphans, hole: 0, source: 0, ends: None, callsites, converter, composed }
+        let (next_number, own_sequence) = (account.next_number, account.own_sequence);
+        Composer {
+            in_holes: None,
+            orphans,
+            hole: 0,
+            next_number,
+            own_sequence,
+            source: None,
+            done: 0,
+            ends: Vec::new(),
+            ended: 0,
+            damage: None,
+            callsites,
+            converter: file.converter(),
+            composed: Composed::default(),
+            plan,
+        }
     }
 
-    /// What is wrong with the rings, as far as their records have been taken.
+    /// What is wrong with the rings that have had their turn.
     pub(super) fn damage(&self) -> Option<String> {
-        let of = |source: &LeftRing| {
-            let fault = source.fault()?;
-            Some(format!("the ring of producer {} is damaged: {fault}", source.slot.producer))
-        };
-        self.sources.iter().find_map(of)
+        self.damage.clone()
+    }
+
+    fn read_source(&self, at: usize) -> io::Result<LeftRing> {
+        let slot = self.plan.file.slot(self.plan.places[at])?;
+        Ok(LeftRing::new(at, slot, self.plan.account, self.plan.block_bytes as u64))
+    }
+
+    /// The rings with records in holes, by their places.
+    fn read_in_holes(&self) -> io::Result<BTreeMap<usize, LeftRing>> {
+        let RecoveryPlan { account, places, .. } = &self.plan;
+        let has_parts =
+            |place: &Place| account.producers.get(&place.producer).is_some_and(|known| !known.parts.is_empty());
+        let with_parts = places.iter().enumerate().filter(|(_, place)| has_parts(place));
+        with_parts.map(|(at, _)| Ok((at, self.read_source(at)?))).collect()
     }
 
     fn try_next(&mut self) -> io::Result<Option<(u64, Block)>> {
@@ -102,9 +143,6 @@ impl<'a> Composer<'a> {
         }
         if let Some(block) = self.tail_block()? {
             return Ok(Some(block));
-        }
-        if self.ends.is_none() {
-            self.ends = Some(self.final_rows());
         }
         if let Some(block) = self.ends_block()? {
             return Ok(Some(block));
@@ -117,22 +155,27 @@ impl<'a> Composer<'a> {
         let (hole, number) = (self.hole, self.plan.account.holes[self.hole]);
         self.hole += 1;
         let mut block = self.begin_block(BLOCK_BYTES_MAX)?;
+        let mut sources = match self.in_holes.take() {
+            Some(sources) => sources,
+            None => self.read_in_holes()?,
+        };
         // Sources whose records fit later holes too come last.
         for is_last in [true, false] {
-            for at in 0..self.sources.len() {
-                let part = self.sources[at]
-                    .parts
-                    .pop_if(|part| part.holes.contains(&hole) && is_last == (part.holes.end == hole + 1));
+            for source in sources.values_mut() {
+                let part =
+                    source.parts.pop_if(|part| part.holes.contains(&hole) && is_last == (part.holes.end == hole + 1));
                 let Some(part) = part else { continue };
-                if let Some(rest) = self.move_part(at, &mut block, part) {
+                if let Some(rest) = self.move_part(source, &mut block, part) {
                     if is_last {
-                        self.sources[at].note_invalid();
+                        source.note_invalid();
                     } else {
-                        self.sources[at].parts.push(rest);
+                        source.parts.push(rest);
                     }
                 }
+                source.records.rest();
             }
         }
+        self.in_holes = Some(sources);
         if block.records() == 0 {
             self.append_note(&mut block);
         }
@@ -140,14 +183,12 @@ impl<'a> Composer<'a> {
     }
 
     /// Moves a source's records that were in holes into the block. Returns those that do not fit.
-    fn move_part(&mut self, at: usize, block: &mut Block, part: HoleRecords) -> Option<HoleRecords> {
+    fn move_part(&mut self, source: &mut LeftRing, block: &mut Block, part: HoleRecords) -> Option<HoleRecords> {
         let HoleRecords { row, sequences, holes, after_ns, before_ns } = part;
         let Range { start, end } = sequences;
-        let source = &mut self.sources[at];
         // The counts are those before the part.
         let after = (std::mem::replace(&mut source.row, row), std::mem::replace(&mut source.last_ns, after_ns));
-        let is_full = self.move_records(at, block, Bounds { begin: start, end, before_ns });
-        let source = &mut self.sources[at];
+        let is_full = self.move_records(source, block, Bounds { begin: start, end, before_ns });
         let row = std::mem::replace(&mut source.row, after.0);
         let after_ns = std::mem::replace(&mut source.last_ns, after.1);
         let sequences = row.next_sequence.max(start)..end;
@@ -158,47 +199,78 @@ impl<'a> Composer<'a> {
     fn tail_block(&mut self) -> io::Result<Option<(u64, Block)>> {
         let mut open: Option<Block> = None;
         let before = self.composed.records;
-        while let Some(source) = self.sources.get(self.source) {
+        while let Some(mut source) = self.take_source()? {
             let bounds = Bounds { begin: source.row.next_sequence, end: u64::MAX, before_ns: u64::MAX };
-            let at = self.source;
-            if source.is_ended || !self.has_records(at, bounds) {
-                let source = &mut self.sources[at];
-                source.records.rest();
-                if self.plan.may_end && !source.is_ended {
-                    source.compare(self.plan.file);
-                }
-                self.source += 1;
-                (self.plan.watch)(self.source as u64, self.sources.len() as u64);
+            if source.is_ended || !self.has_records(&mut source, bounds) {
+                self.end_source(source);
                 continue;
             }
             let mut block = match open.take() {
                 Some(block) => block,
                 None => self.begin_block(self.plan.block_bytes)?,
             };
-            if self.move_records(at, &mut block, bounds) {
-                if self.composed.records > before {
-                    return Ok(Some(self.number(block)));
-                }
+            let is_full = self.move_records(&mut source, &mut block, bounds);
+            if !is_full {
+                open = Some(block);
+            } else if self.composed.records == before {
                 // It fits no block, so no producer has made it.
-                self.sources[at].pass_over();
-                continue;
+                source.pass_over();
+            } else {
+                self.source = Some(source);
+                return Ok(Some(self.number(block)));
             }
-            open = Some(block);
+            self.source = Some(source);
         }
         Ok(open.filter(|_| self.composed.records > before).map(|block| self.number(block)))
     }
 
+    /// The ring whose turn it is. `None` if all have had theirs.
+    fn take_source(&mut self) -> io::Result<Option<LeftRing>> {
+        if let Some(source) = self.source.take() {
+            return Ok(Some(source));
+        }
+        if self.done == self.plan.places.len() {
+            return Ok(None);
+        }
+        let of_holes = self.in_holes.as_mut().and_then(|sources| sources.remove(&self.done));
+        of_holes.map_or_else(|| self.read_source(self.done), Ok).map(Some)
+    }
+
+    /// Ends the turn of a ring, all of whose records are taken.
+    fn end_source(&mut self, mut source: LeftRing) {
+        if self.plan.may_end && !source.is_ended {
+            source.compare(self.plan.file);
+        }
+        let is_used = source.is_known || source.slot.image.counts().attempted > 0 || source.row.records > 0;
+        match source.fault() {
+            Some(fault) => {
+                let what = || format!("the ring of producer {} is damaged: {fault}", source.slot.producer);
+                self.damage.get_or_insert_with(what);
+            }
+            None if self.plan.may_end && is_used && !source.is_ended => {
+                let ProducerRow { records, next_sequence, .. } = source.row;
+                self.ends.push(End { at: source.at, records, next_sequence });
+            }
+            None => {}
+        }
+        self.done += 1;
+        (self.plan.watch)(self.done as u64, self.plan.places.len() as u64);
+    }
+
     /// A block of final counts. `None` if there are no more.
     fn ends_block(&mut self) -> io::Result<Option<(u64, Block)>> {
-        if self.ends.as_ref().is_none_or(Vec::is_empty) {
+        if self.ended == self.ends.len() {
             return Ok(None);
         }
         let mut block = self.begin_block(self.plan.block_bytes)?;
-        while let Some(row) = self.ends.as_mut().and_then(Vec::pop) {
+        while let Some(&End { at, records, next_sequence }) = self.ends.get(self.ended) {
+            let mut source = self.read_source(at)?;
+            (source.row.records, source.row.next_sequence) = (records, next_sequence);
+            let row = source.final_row();
             if !self.append_own(&mut block, Kind::ProducerEnd, &row.encoded()) {
-                self.ends.get_or_insert_default().push(row);
                 break;
             }
+            self.ended += 1;
             self.composed.ended += 1;
             self.composed.unwritten = self.composed.unwritten.saturating_add(row.unwritten);
         }
@@ -214,19 +286,10 @@ impl<'a> Composer<'a> {
         self.composed.is_ended = true;
         let mut block = self.begin_block(self.plan.block_bytes)?;
         let now_ns = self.now_ns();
-        block.append_wall_anchor(&mut self.plan.account.own_sequence, now_ns, self.plan.anchor);
+        block.append_wall_anchor(&mut self.own_sequence, now_ns, self.plan.anchor);
         self.append_note(&mut block);
         block.set_flag(BlockFlags::CLEAN_END);
         Ok(Some(self.number(block)))
-    }
-
-    /// The final counts of all producers that have none; those of the first one come last.
-    fn final_rows(&self) -> Vec<ProducerRow> {
-        let is_due = |source: &&LeftRing| {
-            let is_used = source.is_known || source.slot.image.counts().attempted > 0 || source.row.records > 0;
-            self.plan.may_end && is_used && !source.is_ended && source.fault().is_none()
-        };
-        self.sources.iter().rev().filter(is_due).map(LeftRing::final_row).collect()
     }
 
     fn begin_block(&self, bytes: usize) -> io::Result<Block> {
@@ -239,7 +302,7 @@ impl<'a> Composer<'a> {
 
     fn append_own(&mut self, block: &mut Block, kind: Kind, payload: &[u8]) -> bool {
         let now_ns = self.now_ns();
-        block.append_control(&mut self.plan.account.own_sequence, kind, now_ns, payload)
+        block.append_control(&mut self.own_sequence, kind, now_ns, payload)
     }
 
     fn append_note(&mut self, block: &mut Block) {
@@ -250,38 +313,37 @@ impl<'a> Composer<'a> {
 
     /// Completes a block and gives it the next number.
     fn number(&mut self, block: Block) -> (u64, Block) {
-        let number = self.plan.account.next_number;
-        self.plan.account.next_number += 1;
+        let number = self.next_number;
+        self.next_number += 1;
         (number, self.end_block(block))
     }
 
     fn end_block(&mut self, mut block: Block) -> Block {
         let now_ns = self.now_ns();
-        block.append_definitions(&self.callsites, &mut self.plan.account.own_sequence, now_ns);
+        block.append_definitions(&self.callsites, &mut self.own_sequence, now_ns);
         block.set_flag(BlockFlags::RECOVERED);
         self.composed.blocks += 1;
         block
     }
 
-    fn has_records(&mut self, at: usize, bounds: Bounds) -> bool {
-        let LeftRing { slot, records, .. } = &mut self.sources[at];
-        next_of(slot, records, self.plan.file, bounds).is_some()
+    fn has_records(&self, source: &mut LeftRing, bounds: Bounds) -> bool {
+        next_of(&source.slot, &mut source.records, self.plan.file, bounds).is_some()
     }
 
     /// Moves a source's records within `bounds` into the block. Returns whether it ended because one does not fit.
-    fn move_records(&mut self, at: usize, block: &mut Block, bounds: Bounds) -> bool {
+    fn move_records(&mut self, source: &mut LeftRing, block: &mut Block, bounds: Bounds) -> bool {
         let before_ns = bounds.before_ns.min(self.now_ns());
         let mut moved = 0;
         let is_full = loop {
-            let LeftRing { slot, records, row, last_ns, .. } = &mut self.sources[at];
+            let LeftRing { at, slot, records, row, last_ns, .. } = &mut *source;
             let Some((head, payload)) = next_of(slot, records, self.plan.file, bounds) else { break false };
             let Some(record) = Recovered::of(&head, payload, &self.plan.callsites) else {
-                self.sources[at].pass_over();
+                source.pass_over();
                 continue;
             };
             let timestamp_ns = clock::clamp(self.converter.to_ns(head.ticks), *last_ns, before_ns);
-            let (callsites, own_sequence) = (&mut self.callsites, &mut self.plan.account.own_sequence);
-            let is_defined = block.define_producer(at, row, own_sequence, timestamp_ns);
+            let (callsites, own_sequence) = (&mut self.callsites, &mut self.own_sequence);
+            let is_defined = block.define_producer(*at, row, own_sequence, timestamp_ns);
             let mut target = Target { block, callsites, own_sequence };
             if !is_defined || !target.append(row, *last_ns, timestamp_ns, &record) {
                 break true;
@@ -295,7 +357,7 @@ impl<'a> Composer<'a> {
             records.take();
         };
         if moved > 0 {
-            block.explain_gaps(self.sources[at].cause());
+            block.explain_gaps(source.cause());
         }
         is_full
     }

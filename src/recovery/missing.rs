@@ -10,7 +10,7 @@ use zerocopy::little_endian::{I64, U64};
 use super::account::RunAccount;
 use super::compose::{Composer, RecoveryPlan};
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
-use super::ring_file::{Definitions, LogEntry, RingFile, Slot, Slots};
+use super::ring_file::{Definitions, LogEntry, Place, RingFile, Slots};
 use super::snapshot::{self, LeftRecords};
 use super::without_segments;
 use crate::block::Block;
@@ -43,12 +43,11 @@ pub(super) struct DeadRun<'a> {
 
 /// What is left of a run: the account of its segments, and its rings.
 struct Remains {
-    account: RunAccount,
-    slots: Vec<Slot>,
+    /// `None` if there are no segments.
+    account: Option<RunAccount>,
+    /// Where the rings are.
+    places: Vec<Place>,
     callsites: HashMap<u32, CallsiteInfo>,
-    has_segments: bool,
-    /// Whether the run has written nothing. Then one of the files that hold no block is its own.
-    is_unwritten: bool,
     /// The header of the segment to be written, without its number.
     segment: SegmentHeader,
     /// The moment of the recovery.
@@ -66,6 +65,14 @@ struct Snapshot {
     damages: [Option<String>; 2],
 }
 
+/// What was found while the log's records were written.
+struct Written {
+    /// Whether the run itself has written nothing. Then one of the files that hold no block is its own.
+    is_unwritten: bool,
+    /// What is damaged in the rings.
+    damage: Option<String>,
+}
+
 /// Writes the records that no block of the run has, and tells `recovery` of them.
 pub(super) fn write_missing(
     directory: &mut Directory,
@@ -74,13 +81,16 @@ pub(super) fn write_missing(
     recovery: &mut Recovery,
 ) -> OrStop<()> {
     let mut remains = run.read(directory)?;
-    let is_unwritten = remains.is_unwritten;
     let snapshot = run.write_snapshot(directory, &remains)?;
     let mut damages = Vec::from([remains.damage.clone()]);
     damages.extend(snapshot.damages);
     damages.push(remains.definitions_damage.take());
-    if !remains.account.is_ended {
-        damages.push(run.write_records(directory, remains, watch, recovery)?);
+    // After the snapshot, whose records need no memory any more.
+    let mut is_unwritten = false;
+    if !remains.account.as_ref().is_some_and(|account| account.is_ended) {
+        let written = run.write_records(directory, remains, watch, recovery)?;
+        is_unwritten = written.is_unwritten;
+        damages.push(written.damage);
     }
     note_damage(recovery, damages);
     // Last: what the log accepted is recovered even if the snapshot fails. The next recovery tries it again.
@@ -97,24 +107,20 @@ impl DeadRun<'_> {
         let opened = directory.opened();
         wait_for_writes(&opened, self.link.run)?;
         let mut tail = RunTail::open(opened.path(), self.link.run)?;
-        let Slots { slots, damage } = self.slots(FOR_LOG)?;
-        let account = match &mut tail {
-            Some(tail) => RunAccount::read(tail)?,
-            None => without_segments::account(self.file, &slots, self.block_bytes() as u64),
-        };
-        if let Some(obstacle) = account.obstacle {
+        let Slots { places, damage } = self.slots(FOR_LOG)?;
+        let account = tail.as_mut().map(RunAccount::read).transpose()?;
+        if let Some(obstacle) = account.as_ref().and_then(|account| account.obstacle) {
             return Err(Stop::Left(obstacle.into()));
         }
         let Definitions { callsites, damage: definitions_damage } =
             self.file.definitions().map_err(|source| self.unreadable(source))?;
         let clock = Clock::detect();
+        let has_holes = account.as_ref().is_some_and(|account| !account.holes.is_empty());
         Ok(Remains {
-            has_segments: tail.is_some(),
-            is_unwritten: tail.is_none() && account.producers.is_empty() && damage.is_none(),
-            segment: self.segment_header(directory, tail.as_ref(), !account.holes.is_empty())?,
+            segment: self.segment_header(directory, tail.as_ref(), has_holes)?,
             anchor: WallAnchor { monotonic_ns: U64::new(clock.monotonic_ns()), unix_ns: I64::new(clock.unix_ns()) },
             account,
-            slots,
+            places,
             callsites,
             damage,
             definitions_damage,
@@ -124,7 +130,7 @@ impl DeadRun<'_> {
     /// Writes what the flight recorder has left to a snapshot.
     fn write_snapshot(self, directory: &Directory, remains: &Remains) -> OrStop<Snapshot> {
         let Remains { callsites, segment, anchor, .. } = remains;
-        let Slots { slots, damage } = self.slots(FOR_RECORDER)?;
+        let Slots { places, damage } = self.slots(FOR_RECORDER)?;
         let now = Now { monotonic_ns: anchor.monotonic_ns.get(), unix_ns: anchor.unix_ns.get() };
         let origin = SnapshotOrigin {
             log: segment.log,
@@ -135,28 +141,35 @@ impl DeadRun<'_> {
             block_bytes: self.block_bytes(),
             message_bytes_max: self.entry.message_bytes_max as usize,
         };
-        let LeftRecords { producers, damage: of_records } = snapshot::read(self.file, &slots, callsites, &origin, now);
+        let LeftRecords { producers, damage: of_records } =
+            snapshot::read(self.file, &places, callsites, &origin, now).map_err(|source| self.unreadable(source))?;
         let written = snapshot::write(&directory.opened(), self.link.run, &origin, producers, callsites, now);
         Ok(Snapshot { written, damages: [damage, of_records] })
     }
 
-    /// Writes the log's records to a segment, if there are any. Returns what is damaged in the rings.
+    /// Writes the log's records to a segment, if there are any.
     fn write_records(
         self,
         directory: &mut Directory,
         remains: Remains,
         watch: &mut dyn FnMut(u64, u64),
         recovery: &mut Recovery,
-    ) -> OrStop<Option<String>> {
-        let Remains { account, slots, callsites, has_segments, is_unwritten, segment, anchor, .. } = remains;
+    ) -> OrStop<Written> {
+        let Remains { account, places, callsites, segment, anchor, damage, .. } = remains;
+        let has_segments = account.is_some();
+        let account = match account {
+            Some(account) => account,
+            None => without_segments::account(self.file, &places, self.block_bytes() as u64)
+                .map_err(|source| self.unreadable(source))?,
+        };
+        let is_unwritten = !has_segments && account.producers.is_empty() && damage.is_none();
         let path = self.file.path();
-        let (baseline, control_sequence) = (account.baseline(), account.own_sequence);
         let process = self.file.process();
         let mut composer = Composer::new(RecoveryPlan {
             file: self.file,
-            may_end: remains.damage.is_none() && account.has_baseline,
-            account,
-            slots,
+            may_end: damage.is_none() && account.has_baseline,
+            account: &account,
+            places,
             callsites,
             block_bytes: self.block_bytes(),
             has_segments,
@@ -167,16 +180,21 @@ impl DeadRun<'_> {
         let first = composer.next().transpose().map_err(|source| Error::io("make a block of", &path, source))?;
         if let Some(first) = first {
             let left = if has_segments { 0 } else { left_by_others(directory, self.link, &path, is_unwritten)? };
-            let now_ns = anchor.monotonic_ns.get();
-            let producers = &baseline;
-            let header = Header { segment: &segment, anchor, device: None, producers, now_ns, control_sequence };
+            let header = Header {
+                segment: &segment,
+                anchor,
+                device: None,
+                producers: &account,
+                now_ns: anchor.monotonic_ns.get(),
+                control_sequence: account.own_sequence,
+            };
             recovery.segment = Some(write_segment(directory, header, left, first, &mut composer)?);
         }
         let composed = composer.composed;
         (recovery.records, recovery.bytes, recovery.blocks) =
             (composed.records, composed.payload_bytes, composed.blocks);
         (recovery.producers, recovery.unwritten) = (composed.ended, composed.unwritten);
-        Ok(composer.damage())
+        Ok(Written { is_unwritten, damage: composer.damage() })
     }
 
     /// The header of the segment to be written, without its number.

@@ -9,6 +9,7 @@
 //! It trusts no byte of a ring file, and can be killed at any moment. A segment appears whole or not at all, and a
 //! record that is in a block is not written again. The ring file is removed after that.
 
+mod bounds;
 mod report;
 mod ring_file;
 mod account;
@@ -24,6 +25,8 @@ mod sweep;
 mod damage_tests;
 #[cfg(all(test, not(any(diolog_portable, loom))))]
 mod leftover_tests;
+#[cfg(all(test, target_os = "linux", not(any(diolog_portable, loom))))]
+mod memory_tests;
 #[cfg(all(test, not(any(diolog_portable, loom))))]
 mod test_rings;
 #[cfg(all(test, not(any(diolog_portable, loom))))]

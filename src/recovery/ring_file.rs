@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use zerocopy::FromBytes;
 
+use super::bounds::PRODUCERS_AT_ONCE;
 use crate::clock::TickConverter;
 use crate::crash::is_ring_file_of_this_process;
 use crate::crash::layout::{
@@ -18,7 +19,7 @@ use crate::crash::layout::{
     slot_bytes,
 };
 use crate::crash::link::Link;
-use crate::format::{CallsiteInfo, LogId, StoredRunId, checksum, is_zero, padded};
+use crate::format::{CallsiteInfo, LogId, NAME_BYTES_MAX, StoredRunId, checksum, cut_at, is_zero, padded};
 use crate::ring::image::{Image, Shape};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::lock::FileLock;
@@ -33,8 +34,9 @@ const _: () = assert!(crate::crash::layout::CONTROL_BYTES as usize >= crate::rin
 /// claims to be very long.
 const SLOTS_MAX: usize = 1 << 18;
 
-/// The highest id of a callsite. Ids are given from 1 on, and a reader keeps a table of all of them.
-const CALLSITES_MAX: u32 = 1 << 20;
+/// The highest id of a callsite. Ids are given from 1 on, and a recovery keeps a table of all of them, with some 100 bytes
+/// for each.
+const CALLSITES_MAX: u32 = 1 << 18;
 
 /// How long a recovery waits for the lock, which another log's recovery may have at that moment. It does not wait for
 /// the process whose rings are in the file: that one keeps the lock.
@@ -88,11 +90,22 @@ pub(super) enum LogState {
     Damaged,
 }
 
+/// Where the slot of a producer is. There may be very many, so it holds nothing else: [`RingFile::slot`] reads the rest
+/// when the ring's turn comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) producer: u32,
+    /// Whether the ring gives up its oldest records.
+    pub(super) overwrites: bool,
+    at: u64,
+}
+
 /// A slot with a ring of one log.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) producer: u32,
     pub(super) tid: u32,
+    /// At most [`NAME_BYTES_MAX`] bytes.
     pub(super) name: String,
     pub(super) image: Image,
     /// Whether the ring gives up its oldest records.
@@ -113,7 +126,7 @@ pub(super) struct Definitions {
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     /// By producer.
-    pub(super) slots: Vec<Slot>,
+    pub(super) places: Vec<Place>,
     /// What could not be read, if something.
     pub(super) damage: Option<String>,
 }
@@ -315,7 +328,7 @@ impl RingFile {
     }
 
     fn has_slots(&self, entry: &LogEntry) -> io::Result<bool> {
-        Ok(!self.slots(entry, FOR_LOG)?.slots.is_empty() || !self.slots(entry, FOR_RECORDER)?.slots.is_empty())
+        Ok(!self.slots(entry, FOR_LOG)?.places.is_empty() || !self.slots(entry, FOR_RECORDER)?.places.is_empty())
     }
 
     /// The rings of a log's producers for this purpose.
@@ -341,21 +354,12 @@ impl RingFile {
                 break;
             }
             count += 1;
-            let mut page = [0; SLOT_HEADER_BYTES as usize];
-            sys::fill_at(&self.locked.file, &mut page, at)?;
-            let Ok((raw, _)) = RawSlot::read_from_prefix(&page) else { break };
-            let (window_bytes, reserve_bytes) = (raw.window_bytes.get(), raw.reserve_bytes.get());
-            let overwrites = raw.flags.get() & OVERWRITES != 0;
-            let shape = Shape { window_bytes, reserve_bytes, overwrites };
-            let sizes_are_right = raw.sizes_crc.get() == raw.sizes_checksum() && shape.is_possible();
-            let bytes = slot_bytes(window_bytes, reserve_bytes).filter(|_| sizes_are_right);
-            let Some(bytes) = bytes else {
+            let Some(SlotPage { raw, slot, bytes }) = self.slot_page(at)? else {
                 if at < claimed_end {
                     note(format!("the ring at offset {at} has damaged sizes, which hides those after it"));
                 }
                 break;
             };
-            let slot = Slot::read(&raw, &page, shape, at);
             let is_used = match raw.state.get() {
                 SLOT_USED => true,
                 // Free slots that have been used have no description.
@@ -365,11 +369,17 @@ impl RingFile {
             match slot {
                 _ if !is_used => {}
                 Some(_) if raw.log.get() != entry.index || raw.purpose.get() != purpose => {}
+                Some(_) if found.places.len() == PRODUCERS_AT_ONCE => {
+                    note("it claims to have more rings of the log than a log can have".into());
+                    // The end was not looked for.
+                    has_end = true;
+                    break;
+                }
                 Some(slot) if producers.insert(slot.producer) => {
                     if raw.state.get() != SLOT_USED {
                         note(format!("the ring of producer {} has a damaged state", slot.producer));
                     }
-                    found.slots.push(slot);
+                    found.places.push(Place { producer: slot.producer, overwrites: slot.overwrites, at });
                 }
                 _ => note(format!("the ring at offset {at} has a damaged description")),
             }
@@ -378,8 +388,33 @@ impl RingFile {
         if !has_end && at != claimed_end {
             note("it does not say where its last ring ends".into());
         }
-        found.slots.sort_by_key(|slot| slot.producer);
+        found.places.sort_unstable_by_key(|place| place.producer);
         Ok(found)
+    }
+
+    /// The slot at this place.
+    ///
+    /// # Errors
+    /// The operating system's, and `InvalidData` if the file has been changed since the place was found.
+    pub(super) fn slot(&self, place: Place) -> io::Result<Slot> {
+        let slot = self.slot_page(place.at)?.and_then(|page| page.slot);
+        slot.filter(|slot| (slot.producer, slot.overwrites) == (place.producer, place.overwrites)).ok_or_else(|| {
+            let what = format!("the ring at offset {} has been changed", place.at);
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        })
+    }
+
+    /// The first page of the slot at this offset; `None` if its sizes are damaged, or if the file ends before.
+    fn slot_page(&self, at: u64) -> io::Result<Option<SlotPage>> {
+        let mut page = [0; SLOT_HEADER_BYTES as usize];
+        sys::fill_at(&self.locked.file, &mut page, at)?;
+        let Ok((raw, _)) = RawSlot::read_from_prefix(&page) else { return Ok(None) };
+        let (window_bytes, reserve_bytes) = (raw.window_bytes.get(), raw.reserve_bytes.get());
+        let overwrites = raw.flags.get() & OVERWRITES != 0;
+        let shape = Shape { window_bytes, reserve_bytes, overwrites };
+        let sizes_are_right = raw.sizes_crc.get() == raw.sizes_checksum() && shape.is_possible();
+        let bytes = slot_bytes(window_bytes, reserve_bytes).filter(|_| sizes_are_right);
+        Ok(bytes.map(|bytes| SlotPage { slot: Slot::read(&raw, &page, shape, at), raw, bytes }))
     }
 
     /// Reads bytes of a slot's ring, from `offset` in its window.
@@ -449,6 +484,15 @@ impl RingFile {
     }
 }
 
+/// The first page of a slot.
+struct SlotPage {
+    raw: RawSlot,
+    /// What it describes; `None` if that is damaged.
+    slot: Option<Slot>,
+    /// The bytes of the whole slot.
+    bytes: u64,
+}
+
 impl Slot {
     /// The slot at `at`, whose description is in the first page; `None` if that is damaged.
     fn read(raw: &RawSlot, page: &[u8], shape: Shape, at: u64) -> Option<Slot> {
@@ -457,7 +501,7 @@ impl Slot {
         (raw.checksum() == Some(raw.crc.get()) && raw.producer.get() > 0).then(|| Slot {
             producer: raw.producer.get(),
             tid: raw.tid.get(),
-            name: String::from_utf8_lossy(name).into_owned(),
+            name: cut_at(&String::from_utf8_lossy(name), NAME_BYTES_MAX).to_owned(),
             image: Image::new(shape, control),
             overwrites: shape.overwrites,
             window_at: at + SLOT_HEADER_BYTES,

@@ -1,9 +1,10 @@
 //! Writes the records that a dead run's flight recorder left in its rings to a snapshot of its log.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 
-use super::ring_file::{RingFile, Slot};
+use super::ring_file::{Place, RingFile, Slot};
 use super::source::Recovered;
 use crate::block::CallsiteTable;
 use crate::clock::{self, TickConverter};
@@ -22,22 +23,25 @@ pub(super) struct LeftRecords {
     pub(super) damage: Option<String>,
 }
 
-/// Reads the records in `slots`, which may be of these `callsites`.
+/// Reads the records in the rings at `places`, which may be of these `callsites`.
+///
+/// # Errors
+/// The operating system's.
 pub(super) fn read(
     file: &RingFile,
-    slots: &[Slot],
+    places: &[Place],
     callsites: &HashMap<u32, CallsiteInfo>,
     origin: &SnapshotOrigin,
     now: Now,
-) -> LeftRecords {
+) -> io::Result<LeftRecords> {
     let converter = file.converter();
     let mut left = LeftRecords { producers: Vec::new(), damage: None };
-    for slot in slots {
-        let (records, damage) = records(file, slot, &converter, callsites, origin, now);
+    for place in places {
+        let (records, damage) = records(file, file.slot(*place)?, &converter, callsites, origin, now);
         left.damage = left.damage.or(damage);
         left.producers.extend(Some(records).filter(|records| !records.is_empty()));
     }
-    left
+    Ok(left)
 }
 
 /// Writes these records, but those that the run itself has written to a snapshot, unless there are none or this has
@@ -87,7 +91,7 @@ fn is_written(directory: &OpenDirectory, reason: &str) -> Result<bool> {
 /// The records of one ring, and what could not be read.
 fn records(
     file: &RingFile,
-    slot: &Slot,
+    mut slot: Slot,
     converter: &TickConverter,
     callsites: &HashMap<u32, CallsiteInfo>,
     origin: &SnapshotOrigin,
@@ -96,14 +100,14 @@ fn records(
     let mut records = ProducerRecords {
         id: slot.producer,
         tid: slot.tid,
-        name: slot.name.clone(),
+        name: std::mem::take(&mut slot.name),
         dropped: slot.image.counts().dropped_by.total(),
         heads: Vec::new(),
         payloads: Vec::new(),
     };
     let mut left = slot.image.records(origin.block_bytes as u64);
     let (mut last_ns, mut unreadable) = (0, false);
-    let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);
+    let read = |offset, buffer: &mut [u8]| file.read_ring(&slot, offset, buffer);
     while let Some((head, payload)) = left.next(read) {
         if let Some(record) = Recovered::of(&head, payload, callsites) {
             last_ns = clock::clamp(converter.to_ns(head.ticks), last_ns, now.monotonic_ns);
@@ -116,6 +120,9 @@ fn records(
         }
         left.take();
     }
+    // There may be very many rings with few records.
+    records.heads.shrink_to_fit();
+    records.payloads.shrink_to_fit();
     let fault = left.fault().or_else(|| unreadable.then_some(Fault::Record));
     let of_ring = |fault| format!("the flight recorder's ring of producer {} is damaged: {fault}", slot.producer);
     (records, fault.map(of_ring))

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::account::{HoleRecords, KnownProducer};
+use super::account::{HoleRecords, RunAccount};
 use super::ring_file::{RingFile, Slot};
 use crate::format::{CallsiteInfo, DroppedBy, Kind, Layout, LossCause, ProducerRow, RecordFlags, check_values};
 use crate::level::Level;
@@ -13,6 +13,9 @@ use crate::ring::image::{Fault, LeftRecords};
 
 /// One producer's ring.
 pub(super) struct LeftRing {
+    /// Its place among the rings.
+    pub(super) at: usize,
+    /// Without the name, which is in `row`.
     pub(super) slot: Slot,
     pub(super) records: LeftRecords,
     /// The producer's row, with the counts after the records composed so far.
@@ -40,16 +43,19 @@ pub(super) struct Bounds {
 }
 
 impl LeftRing {
-    pub(super) fn new(slot: Slot, known: Option<KnownProducer>, is_ended: bool, payload_bytes_max: u64) -> LeftRing {
+    /// The ring in `slot`, which is the one at `at`, of a producer that the blocks have `known`.
+    pub(super) fn new(at: usize, mut slot: Slot, account: &RunAccount, payload_bytes_max: u64) -> LeftRing {
+        let known = account.producers.get(&slot.producer).cloned();
+        let is_ended = account.ended.contains(&slot.producer);
         let is_known = known.is_some() || is_ended;
-        let (producer, tid, name) = (slot.producer, slot.tid, slot.name.clone());
+        let name = std::mem::take(&mut slot.name);
         let (row, last_ns, mut parts) = match known {
             Some(known) => (known.row, known.last_ns, known.parts),
-            None => (new_row(producer, tid, name), 0, Vec::new()),
+            None => (new_row(slot.producer, slot.tid, name), 0, Vec::new()),
         };
         parts.reverse();
         let records = slot.image.records(payload_bytes_max);
-        LeftRing { slot, records, row, last_ns, parts, is_ended, is_known, fault: None }
+        LeftRing { at, slot, records, row, last_ns, parts, is_ended, is_known, fault: None }
     }
 
     /// Passes over the next record, which makes no sense.

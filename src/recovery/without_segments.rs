@@ -4,30 +4,35 @@
 //! Then the rings alone say what there was. A ring keeps a record until it is durable: so what is no longer in it, and
 //! was not lost, was in segments that are gone.
 
+use std::io;
+
 use super::account::{KnownProducer, RunAccount};
-use super::ring_file::{RingFile, Slot};
+use super::ring_file::{Place, RingFile, Slot};
 use crate::format::ProducerRow;
 use crate::ring::HEAD_BYTES;
 use crate::ring::image::{Image, LeftCounts};
 
-/// The account of the run with these rings, whose payloads are at most so long.
-pub(super) fn account(file: &RingFile, slots: &[Slot], payload_bytes_max: u64) -> RunAccount {
-    let rows = slots.iter().filter_map(|slot| row_before(file, slot, payload_bytes_max));
+/// The account of the run with the rings at these places, whose payloads are at most so long.
+///
+/// # Errors
+/// The operating system's.
+pub(super) fn account(file: &RingFile, places: &[Place], payload_bytes_max: u64) -> io::Result<RunAccount> {
     // A ring that overwrites does not keep what was taken from it: whether that became durable, nobody knows.
-    let has_baseline = !slots.iter().any(|slot| slot.overwrites);
-    RunAccount {
-        producers: rows.map(|row| (row.id, KnownProducer::from_row(row))).collect(),
-        has_baseline,
-        ..RunAccount::default()
+    let has_baseline = !places.iter().any(|place| place.overwrites);
+    let mut account = RunAccount { has_baseline, ..RunAccount::default() };
+    for place in places {
+        let row = row_before(file, file.slot(*place)?, payload_bytes_max);
+        account.producers.extend(row.map(|row| (row.id, KnownProducer::from_row(row))));
     }
+    Ok(account)
 }
 
 /// The counts of a producer before the first record in its ring. `None` if there was no attempt before, or if damage
 /// hides what there was.
-fn row_before(file: &RingFile, slot: &Slot, payload_bytes_max: u64) -> Option<ProducerRow> {
+fn row_before(file: &RingFile, slot: Slot, payload_bytes_max: u64) -> Option<ProducerRow> {
     let counts = slot.image.counts();
     let mut left = slot.image.records(payload_bytes_max);
-    let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);
+    let read = |offset, buffer: &mut [u8]| file.read_ring(&slot, offset, buffer);
     let (mut records, mut numbers) = (0, None);
     while let Some((head, _)) = left.next(read) {
         let (first, _) = numbers.unwrap_or((head.sequence, 0));
@@ -52,7 +57,7 @@ fn row_before(file: &RingFile, slot: &Slot, payload_bytes_max: u64) -> Option<Pr
         dropped_by: None,
         overwritten: 0,
         unwritten: 0,
-        name: slot.name.clone(),
+        name: slot.name,
     };
     (first > 0).then_some(row)
 }

@@ -21,17 +21,31 @@ pub(crate) struct Header<'a> {
     /// How the segment is written, if the header is to say it.
     pub(crate) device: Option<&'a str>,
     /// The producers that may have records in the segment, with their accounts up to its beginning.
-    pub(crate) producers: &'a [ProducerRow],
+    pub(crate) producers: &'a dyn Rows,
     /// The monotonic time of all records in the header.
     pub(crate) now_ns: u64,
     /// The sequence of its first record among the writer's own records.
     pub(crate) control_sequence: u64,
 }
 
+/// Rows of producers, which need not be in memory all at once.
+pub(crate) trait Rows {
+    /// Calls `take` with one row after the other, in the same order each time.
+    fn each(&self, take: &mut dyn FnMut(&ProducerRow));
+}
+
+impl Rows for &[ProducerRow] {
+    fn each(&self, take: &mut dyn FnMut(&ProducerRow)) {
+        self.iter().for_each(take);
+    }
+}
+
 impl Header<'_> {
     /// How many records the header has.
     pub(crate) fn records(&self) -> u64 {
-        2 + u64::from(self.device.is_some()) + self.producers.len() as u64
+        let mut rows = 0;
+        self.producers.each(&mut |_| rows += 1);
+        2 + u64::from(self.device.is_some()) + rows
     }
 
     /// Makes the block, in a new buffer with this index. It must be sealed with the number of the block after it.
@@ -47,18 +61,20 @@ impl Header<'_> {
         records.extend(
             self.device.map(|device| (Kind::Status, encoded(|out| Status::encode(StatusCode::Device, device, out)))),
         );
-        records.extend(self.producers.iter().map(|row| (Kind::ProducerRow, row.encoded())));
 
-        let bytes: usize = records.iter().map(|(_, payload)| record_bytes(payload.len())).sum();
+        let mut bytes: usize = records.iter().map(|(_, payload)| record_bytes(payload.len())).sum();
+        self.producers.each(&mut |row| bytes += record_bytes(row.encoded_bytes()));
         let block_bytes = (BLOCK_HEADER_BYTES + SHARD_HEADER_BYTES + bytes).next_multiple_of(GRID_BYTES);
-        assert!(block_bytes <= BLOCK_BYTES_MAX, "{} producers in one segment header", self.producers.len());
+        assert!(block_bytes <= BLOCK_BYTES_MAX, "too many producers for one segment header");
         let mut block = Block::new(AlignedBuffer::new(block_bytes, buffer_index)?);
         block.set_flag(BlockFlags::SEGMENT_HEADER | BlockFlags::WALL_ANCHOR);
         let mut own_sequence = self.control_sequence;
-        for (kind, payload) in &records {
-            let fits = block.append_control(&mut own_sequence, *kind, self.now_ns, payload);
+        let mut append = |kind, payload: &[u8]| {
+            let fits = block.append_control(&mut own_sequence, kind, self.now_ns, payload);
             assert!(fits, "a segment's header does not fit the block that was measured for it");
-        }
+        };
+        records.iter().for_each(|(kind, payload)| append(*kind, payload));
+        self.producers.each(&mut |row| append(Kind::ProducerRow, &row.encoded()));
         Ok(block)
     }
 }
@@ -77,7 +93,7 @@ pub(super) mod tests {
     use crate::format::{Block0, BlockHeader, DroppedBy};
 
     /// A block 0 for `segment` with these producers.
-    pub(crate) fn header<'a>(segment: &'a SegmentHeader, producers: &'a [ProducerRow]) -> Header<'a> {
+    pub(crate) fn header<'a>(segment: &'a SegmentHeader, producers: &'a &'a [ProducerRow]) -> Header<'a> {
         let anchor = WallAnchor { monotonic_ns: U64::new(5), unix_ns: I64::new(7) };
         Header { segment, anchor, device: Some("pwrite"), producers, now_ns: 9, control_sequence: 40 }
     }
@@ -93,6 +109,7 @@ pub(super) mod tests {
         for producers in [0, 1, 500] {
             let rows: Vec<_> = (1..=producers).map(row).collect();
             let segment = SegmentHeader::example(3);
+            let rows = rows.as_slice();
             let header = header(&segment, &rows);
             let (mut buffer, length) = header.compose(7).expect("memory").seal(11);
             assert_eq!(buffer.index(), 7);

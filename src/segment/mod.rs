@@ -23,7 +23,7 @@ mod inspect;
 
 pub(crate) use beside::Beside;
 pub(crate) use directory::{Directory, Making};
-pub(crate) use header::Header;
+pub(crate) use header::{Header, Rows};
 pub(crate) use lock::LogLock;
 pub(crate) use offline::OfflineSegment;
 pub(crate) use preparing::{Limits, PreparingThreads};

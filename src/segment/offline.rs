@@ -110,12 +110,14 @@ mod tests {
     use super::*;
     use crate::block::RecordMeta;
     use crate::buffer::AlignedBuffer;
-    use crate::format::{BlockFlags, GRID_BYTES, Kind, SegmentHeader};
+    use crate::format::{BlockFlags, GRID_BYTES, Kind, ProducerRow, SegmentHeader};
     use crate::level::Level;
     use crate::reader::{Reader, verify};
     use crate::segment::header::tests::{header, row};
     use crate::sys::test_directory::directory;
     use crate::sys::test_report::not_shown;
+
+    const NO_ROWS: &[ProducerRow] = &[];
 
     /// Block `number` of a run, with two records of producer 1.
     fn block(number: u64) -> Block {
@@ -150,7 +152,7 @@ mod tests {
     fn write(directory: &Path, number: u64, direct: bool, count: u64) -> Result<()> {
         let segment = SegmentHeader::example(number);
         let directory = &OpenDirectory::open(directory).expect("a directory");
-        let offline = OfflineSegment { directory, header: header(&segment, &[]), segment_id: 77, direct };
+        let offline = OfflineSegment { directory, header: header(&segment, &NO_ROWS), segment_id: 77, direct };
         offline.write(0, (0..).zip(blocks(count)).map(Ok))
     }
 
@@ -204,7 +206,7 @@ mod tests {
         let directory = &OpenDirectory::open(&path).expect("a directory");
         fs::remove_dir(&path).expect("empty");
         let segment = SegmentHeader::example(1);
-        let offline = OfflineSegment { directory, header: header(&segment, &[]), segment_id: 77, direct: false };
+        let offline = OfflineSegment { directory, header: header(&segment, &NO_ROWS), segment_id: 77, direct: false };
         let error = offline.write(0, (0..).zip(blocks(1)).map(Ok)).expect_err("deleted");
         assert!(error.to_string().contains(&*path.join(OFFLINE_FILE).to_string_lossy()), "{error}");
     }

@@ -16,15 +16,19 @@ use zerocopy::little_endian::{I64, U64};
 
 use crate::block::CallsiteTable;
 use crate::error::{Error, Result};
+use crate::format;
 use crate::format::{
-    LogId, NAME_BYTES_MAX, Process, SNAPSHOTS_FOLDER, SegmentHeader, StoredRunId, WallAnchor, parse_snapshot_name,
-    snapshot_file_name,
+    LogId, NAME_BYTES_MAX, Process, ProducerRow, SNAPSHOTS_FOLDER, SegmentHeader, StoredRunId, WallAnchor,
+    parse_snapshot_name, snapshot_file_name,
 };
-use crate::segment::{Header, OfflineSegment, random_bytes, random_id};
+use crate::segment::{Header, OfflineSegment, Rows, random_bytes, random_id};
 use crate::sys::directory::OpenDirectory;
 use blocks::SnapshotBlocks;
 
 pub(crate) use records::{ProducerRecords, RecordHead};
+
+/// The most producers that a snapshot is sure to have room for: its header has a row for each.
+pub(crate) const PRODUCERS_MAX: usize = format::PRODUCERS_MAX;
 
 /// Whose records a snapshot holds.
 #[derive(Clone, Debug)]
@@ -79,15 +83,20 @@ pub(crate) fn write(
         process: Some(origin.process.clone()).filter(|process| process.host.len() <= NAME_BYTES_MAX),
         ..SegmentHeader::default()
     };
-    let baseline: Vec<_> = producers.iter().map(|producer| producer.row(0, producer.first())).collect();
     let anchor = WallAnchor { monotonic_ns: U64::new(now.monotonic_ns), unix_ns: I64::new(now.unix_ns) };
     let now_ns = now.monotonic_ns;
-    let header = Header { segment: &segment, anchor, device: None, producers: &baseline, now_ns, control_sequence: 0 };
+    let header = Header { segment: &segment, anchor, device: None, producers: &producers, now_ns, control_sequence: 0 };
     let own_sequence = header.records();
     let offline = OfflineSegment { directory: &folder, header, segment_id: random_id(folder.path())?, direct: false };
     let blocks = SnapshotBlocks::new(producers, callsites, origin.block_bytes, own_sequence, anchor);
     offline.write_as(&name, 0, blocks)?;
     Ok(folder.path_of(&name))
+}
+
+impl Rows for &[ProducerRecords] {
+    fn each(&self, take: &mut dyn FnMut(&ProducerRow)) {
+        self.iter().for_each(|producer| take(&producer.row(0, producer.first())));
+    }
 }
 
 /// A free name for a snapshot of this time, or of a little later. No two snapshots have the same time, so their names

@@ -164,7 +164,7 @@ impl ControlRecords {
             segment: &segment,
             anchor: self.wall_time(),
             device: device.as_deref(),
-            producers: baseline,
+            producers: &baseline,
             now_ns,
             control_sequence: self.sequence,
         };
