@@ -1,12 +1,17 @@
 //! Which threads are the library's own: the writers of logs, and the threads that help them.
 //!
 //! An exit handler or a panic hook that runs on one of them must not wait for a log: the wait would be for that very
-//! thread. Each thread that may run one marks itself when it starts: all of the library's but `diolog-lock`, which only
-//! holds a log's lock, and runs nothing else.
+//! thread. So each thread that may run one is marked: all of the library's but `diolog-lock`, which only holds a log's
+//! lock, and runs nothing else. Nor does a signal handler of the program run on any of them: they block all signals but
+//! those of faults.
 
 use std::cell::Cell;
+use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{Builder, JoinHandle};
+
+use crate::sys::signal_mask::BlockedSignals;
 
 /// What the calling thread is to the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +54,25 @@ impl Drop for Pinned {
     fn drop(&mut self) {}
 }
 
+/// Starts a thread of the library that is called `name`, is marked as `role`, and runs `body`.
+///
+/// # Errors
+/// The operating system's, if it cannot start a thread.
+pub(crate) fn spawn<T: Send + 'static>(
+    name: &str,
+    role: Role,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    // The new thread inherits the mask, so that no signal comes before it could block them.
+    let _blocked = BlockedSignals::new();
+    Builder::new().name(name.to_owned()).spawn(move || {
+        mark(role);
+        body()
+    })
+}
+
 /// Marks the calling thread as one of the library's own.
-pub(crate) fn mark(role: Role) {
+fn mark(role: Role) {
     ROLE.set(role);
     PINNED.with(|_| ());
 }
@@ -66,10 +88,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_the_hosts_unless_it_is_marked() {
-        let marked = std::thread::spawn(|| {
-            mark(Role::Helper);
-            role()
-        });
+        let marked = spawn("diolog-test", Role::Helper, role).expect("a thread");
         assert_eq!((marked.join().expect("no panic"), role()), (Role::Helper, Role::Host));
     }
 }

@@ -1,5 +1,6 @@
 //! Signals that interrupt the system calls of every thread cost no record. A handler that logs gets its record written,
-//! or is refused because it interrupted an append of its own thread; the two records never mix.
+//! or is refused because it interrupted an append of its own thread; the two records never mix. Handlers run on the
+//! program's threads alone.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;
@@ -14,21 +15,24 @@ use support::os;
 
 static ALARMS: AtomicU64 = AtomicU64::new(0);
 static NUDGES: AtomicU64 = AtomicU64::new(0);
+static NUDGES_OF_LIBRARY: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn count_alarm(_: libc::c_int) {
     ALARMS.fetch_add(1, Ordering::Relaxed);
 }
 
 extern "C" fn count_nudge(_: libc::c_int) {
-    NUDGES.fetch_add(1, Ordering::Relaxed);
+    let count = if os::is_on_thread_of_library() { &NUDGES_OF_LIBRARY } else { &NUDGES };
+    count.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Interrupts every other thread of the process, the log's own ones included, until `stop` is set.
+/// Interrupts every other thread of the process, the log's own ones included, until `stop` is set: those block all
+/// signals but the ones of faults, of which this is one.
 fn nudge_all_threads(stop: &AtomicBool) {
     let own = os::thread_id();
     while !stop.load(Ordering::Relaxed) {
         for thread in os::threads().into_iter().filter(|&thread| thread != own) {
-            os::send_signal_to_thread(thread, libc::SIGUSR1);
+            os::send_signal_to_thread(thread, libc::SIGTRAP);
         }
         std::thread::yield_now();
     }
@@ -41,7 +45,7 @@ fn signals_that_interrupt_system_calls_cost_no_record() {
         return;
     }
     os::handle_signal(libc::SIGALRM, count_alarm);
-    os::handle_signal(libc::SIGUSR1, count_nudge);
+    os::handle_signal(libc::SIGTRAP, count_nudge);
     os::send_alarms_at_1_khz();
     for device in ["auto", "pwrite", "buffered"] {
         let path = support::child_directory().join(device);
@@ -67,11 +71,12 @@ fn signals_that_interrupt_system_calls_cost_no_record() {
                     scope.spawn(|| {
                         let producer = logger.producer().expect("a ring");
                         let mut attempts = Attempts::new(&producer);
-                        let (alarms, nudges) = (ALARMS.load(Ordering::Relaxed), NUDGES.load(Ordering::Relaxed));
-                        // Until there have been many of both kinds.
-                        while ALARMS.load(Ordering::Relaxed) < alarms + 50
-                            || NUDGES.load(Ordering::Relaxed) < nudges + 1_000
-                        {
+                        let counts =
+                            || [&ALARMS, &NUDGES, &NUDGES_OF_LIBRARY].map(|count| count.load(Ordering::Relaxed));
+                        // Until there have been many of all kinds.
+                        let enough = std::iter::zip(counts(), [50, 1_000, 1_000]).map(|(count, more)| count + more);
+                        let enough: Vec<_> = enough.collect();
+                        while counts().iter().zip(&enough).any(|(count, enough)| count < enough) {
                             assert_eq!(attempts.log(&producer), Outcome::Written);
                             if attempts.outcomes.len().is_multiple_of(1000) {
                                 logger.flush().expect("durable");
@@ -89,6 +94,79 @@ fn signals_that_interrupt_system_calls_cost_no_record() {
         assert_eq!(logger.stats().write_errors, 0, "an interrupted call is repeated");
         account::check(&path, &all, Overwrites::No);
     }
+    std::process::exit(0);
+}
+
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+static HANDLED_BY_LIBRARY: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn note_thread(_: libc::c_int) {
+    let count = if os::is_on_thread_of_library() { &HANDLED_BY_LIBRARY } else { &HANDLED };
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Takes its records, and does nothing.
+struct Deaf;
+
+impl diolog::Listener for Deaf {
+    fn record(&self, _: &diolog::LiveRecord<'_>) {}
+}
+
+#[test]
+fn handlers_of_the_program_run_on_its_own_threads_alone() {
+    if support::child::ran_in_child("handlers_of_the_program_run_on_its_own_threads_alone") {
+        return;
+    }
+    os::handle_signal(libc::SIGUSR1, note_thread);
+    os::handle_signal(libc::SIGTERM, note_thread);
+    #[cfg(feature = "signals")]
+    diolog::drain_on_signals().expect("a thread for the others");
+    let before = os::blocked_signals(os::thread_id());
+    let config = |name| support::config(support::child_directory().join(name)).overflow(Overflow::Block);
+    let logger =
+        Logger::open(config("log").ring_bytes(8192).listener(Level::Info, std::sync::Arc::new(Deaf))).expect("a log");
+    // It has a thread for a device without io_uring.
+    let other = Logger::open(config("other").device(diolog::DevicePreference::Buffered)).expect("a log");
+    assert_eq!(os::blocked_signals(os::thread_id()), before, "the opening thread's own mask is as it was");
+
+    let [writer, listener] = ["diolog-writer", "diolog-listener"].map(|name| os::threads_named(name).len());
+    assert_eq!((writer, listener), (2, 1));
+    let of_faults =
+        [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP];
+    for thread in os::threads_of_library() {
+        let blocked = os::blocked_signals(thread);
+        // Neither those that cannot be blocked, nor those of the C library.
+        let open: Vec<_> = (1..=31).filter(|signal| blocked >> (signal - 1) & 1 == 0).collect();
+        let lock = os::threads_named("diolog-lock").contains(&thread);
+        let faults = if lock { &[][..] } else { &of_faults };
+        let mut expected = [faults, &[libc::SIGKILL, libc::SIGSTOP]].concat();
+        expected.sort_unstable();
+        assert_eq!(open, expected, "thread {thread}");
+    }
+
+    // From now on no thread of the program takes the signals but one.
+    os::block_signals(&[libc::SIGUSR1, libc::SIGTERM]);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            os::unblock_signals(&[libc::SIGUSR1, libc::SIGTERM]);
+            while !stop.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+        });
+        while HANDLED.load(Ordering::Relaxed) + HANDLED_BY_LIBRARY.load(Ordering::Relaxed) < 2_000 {
+            for signal in [libc::SIGUSR1, libc::SIGTERM] {
+                os::send_signal(std::process::id(), signal);
+            }
+            for logger in [&logger, &other] {
+                assert_eq!(logger.log(Level::Info, b"under load"), Outcome::Written);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    logger.close().expect("a clean end");
+    other.close().expect("a clean end");
+    assert_eq!(HANDLED_BY_LIBRARY.load(Ordering::Relaxed), 0);
     std::process::exit(0);
 }
 

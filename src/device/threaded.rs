@@ -88,13 +88,10 @@ impl Helper {
             completed: AtomicBool::new(false),
             writer: thread::current(),
         });
-        let thread = thread::Builder::new().name("diolog-device".to_owned()).spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                own_thread::mark(Role::Helper);
-                helper_start();
-                run(operation, &shared);
-            }
+        let of_thread = Arc::clone(&shared);
+        let thread = own_thread::spawn("diolog-device", Role::Helper, move || {
+            helper_start();
+            run(operation, &of_thread);
         })?;
         Ok(Helper { shared, thread: Some(thread), in_flight: 0 })
     }

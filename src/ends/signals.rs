@@ -7,7 +7,6 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -71,10 +70,7 @@ impl Watcher {
         let mut signals = Signals::new([0_i32; 0])?;
         let (handle, orders) = (signals.handle(), Arc::<Orders>::default());
         let of_thread = Arc::clone(&orders);
-        thread::Builder::new().name("diolog-signals".into()).spawn(move || {
-            own_thread::mark(Role::Helper);
-            watch(&mut signals, &of_thread);
-        })?;
+        own_thread::spawn("diolog-signals", Role::Helper, move || watch(&mut signals, &of_thread))?;
         Ok(Watcher { signals: handle, orders, watched: Vec::new() })
     }
 

@@ -8,7 +8,8 @@ use super::record::{LiveRecord, Missed};
 /// [`Config::listener`](crate::Config::listener) adds a listener to a log, with the least severe level that it gets.
 /// One thread, `diolog-listener`, calls all its methods, even if it listens to several logs. It gets each record of its
 /// level that the log admits, when the writer takes the record from its ring. Records of one producer come in their
-/// order, and records of several producers about in the order of their times. A record may not be durable yet.
+/// order, and records of several producers about in the order of their times. A record may not be durable yet. On Linux
+/// the thread blocks all signals but those of faults, and so does a process that a listener starts.
 ///
 /// **It cannot harm the log.** Between the writer and a listener is a queue of
 /// [`listener_queue_bytes`](crate::Config::listener_queue_bytes). If the listener is slower than the log, it misses the

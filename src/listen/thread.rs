@@ -49,10 +49,7 @@ pub(super) fn attach(listener: &Arc<dyn Listener>) -> io::Result<Arc<Outlet>> {
     }
     let outlet = Arc::new(Outlet::new(Arc::clone(listener)));
     let of_thread = Arc::clone(&outlet);
-    let thread = thread::Builder::new().name("diolog-listener".into()).spawn(move || {
-        own_thread::mark(Role::Listener);
-        serve(of_thread);
-    })?;
+    let thread = own_thread::spawn("diolog-listener", Role::Listener, move || serve(of_thread))?;
     outlet.set_thread(thread.thread().clone());
     outlets.push(Arc::clone(&outlet));
     Ok(outlet)

@@ -47,24 +47,21 @@ impl Writer {
         let (commands, received) = channel();
         let asked = Arc::new(AtomicBool::new(false));
         let asked_here = Arc::clone(&asked);
-        let handle = std::thread::Builder::new()
-            .name("diolog-writer".into())
-            .spawn(move || {
-                own_thread::mark(Role::Writer(id));
-                // Taken before pinning: helper threads of the device must not share the writer's CPU.
-                let affinity = Affinity::of_this_thread();
-                let refused = core.filter(|core| !cpu::pin_to(*core));
-                cpu::minimal_timer_slack();
-                // The starter waits for this.
-                let _ = pinned_sender.send(refused.map_or(Ok(()), |core| Err(refused_core(core))));
-                if refused.is_none() {
-                    let logs = blocks_bytes_max.map_or(Logs::One, |_| Logs::Many);
-                    let devices = DeviceSet::new(logs, move || affinity.apply());
-                    let pool = blocks_bytes_max.map(|bytes_max| Pool::new(bytes_max, devices.clone()));
-                    serve(&received, Resources { devices, pool }, &asked_here);
-                }
-            })
-            .map_err(|source| start_failed(path, source))?;
+        let handle = own_thread::spawn("diolog-writer", Role::Writer(id), move || {
+            // Taken before pinning: helper threads of the device must not share the writer's CPU.
+            let affinity = Affinity::of_this_thread();
+            let refused = core.filter(|core| !cpu::pin_to(*core));
+            cpu::minimal_timer_slack();
+            // The starter waits for this.
+            let _ = pinned_sender.send(refused.map_or(Ok(()), |core| Err(refused_core(core))));
+            if refused.is_none() {
+                let logs = blocks_bytes_max.map_or(Logs::One, |_| Logs::Many);
+                let devices = DeviceSet::new(logs, move || affinity.apply());
+                let pool = blocks_bytes_max.map(|bytes_max| Pool::new(bytes_max, devices.clone()));
+                serve(&received, Resources { devices, pool }, &asked_here);
+            }
+        })
+        .map_err(|source| start_failed(path, source))?;
         pinned.recv().map_err(|_| start_failed(path, thread_ended()))??;
         let thread = handle.thread().clone();
         let (commands, handle) = (Mutex::new(Some(commands)), Mutex::new(Some(handle)));

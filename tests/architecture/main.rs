@@ -186,7 +186,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("outcome", &[]),
-    ("own_thread", &[]),
+    ("own_thread", &["sys"]),
     (
         "producer",
         &[

@@ -76,6 +76,43 @@ pub(crate) fn send_signals_to_thread(thread: u32, signal: libc::c_int, stop: imp
     }
 }
 
+/// Blocks these signals on the calling thread, and those that it starts from now on.
+pub(crate) fn block_signals(signals: &[libc::c_int]) {
+    change_mask(libc::SIG_BLOCK, signals);
+}
+
+/// Lets the calling thread take these signals.
+pub(crate) fn unblock_signals(signals: &[libc::c_int]) {
+    change_mask(libc::SIG_UNBLOCK, signals);
+}
+
+fn change_mask(how: libc::c_int, signals: &[libc::c_int]) {
+    // SAFETY: zeros are a set of signals, which lives until the last call has read it.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        assert_eq!(libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut()), 0);
+    }
+}
+
+/// The signals that a thread of this process blocks: a bit for each, signal 1 the lowest.
+pub(crate) fn blocked_signals(thread: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).expect("a thread");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a line");
+    u64::from_str_radix(mask.trim(), 16).expect("hexadecimal")
+}
+
+/// Whether the calling thread has the name of one of the library's. Async-signal-safe.
+pub(crate) fn is_on_thread_of_library() -> bool {
+    let mut name = [0_u8; 16];
+    // SAFETY: the kernel writes at most 16 bytes.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    name.starts_with(b"diolog-")
+}
+
 /// Waits until a thread of this process sleeps in the kernel.
 pub(crate) fn wait_until_asleep(thread: u32) {
     let path = format!("/proc/self/task/{thread}/stat");
@@ -221,6 +258,12 @@ pub(crate) fn threads_named(name: &str) -> Vec<u32> {
     // A thread may end between the two looks.
     let name_of = |id: u32| std::fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok();
     threads().into_iter().filter(|id| name_of(*id).is_some_and(|found| found.trim_end() == name)).collect()
+}
+
+/// The kernel's ids of this process's threads that the library has started.
+pub(crate) fn threads_of_library() -> Vec<u32> {
+    let name_of = |id: &u32| std::fs::read_to_string(format!("/proc/self/task/{id}/comm")).unwrap_or_default();
+    threads().into_iter().filter(|id| name_of(id).starts_with("diolog-")).collect()
 }
 
 /// Waits until this process has so many threads with that name, and returns the kernel's ids of them.

@@ -99,10 +99,7 @@ impl Thread {
             ordered: 0,
             is_left: false,
         };
-        let handle = std::thread::Builder::new().name("diolog-segments".into()).spawn(move || {
-            own_thread::mark(Role::Helper);
-            server.run();
-        })?;
+        let handle = own_thread::spawn("diolog-segments", Role::Helper, move || server.run())?;
         Ok((Thread { messages, waiting, next: AtomicU64::new(0), held: Arc::default() }, handle))
     }
 

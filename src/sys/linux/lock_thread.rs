@@ -28,6 +28,7 @@ use rustix::fs::FlockOperation;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, Resource, getpid, getrlimit, pidfd_getfd, pidfd_open};
 use rustix::thread::{Pid, UnshareFlags, gettid, unshare_unsafe};
 
+use super::signal_mask::BlockedSignals;
 use crate::sync::lock;
 
 /// It calls a few system functions, and needs hardly any stack.
@@ -78,6 +79,8 @@ impl LockThread {
     pub(super) fn start() -> io::Result<LockThread> {
         let (orders, received) = channel();
         let (answer, answers) = channel();
+        // No signal comes before the thread has blocked them itself.
+        let _blocked = BlockedSignals::new();
         let thread = std::thread::Builder::new()
             .name("diolog-lock".into())
             .stack_size(STACK_BYTES)

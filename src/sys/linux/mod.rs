@@ -13,6 +13,7 @@ mod lock_thread;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod shared_memory;
+pub(crate) mod signal_mask;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;
 pub(crate) mod stack;

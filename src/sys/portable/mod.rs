@@ -11,6 +11,7 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod shared_memory;
+pub(crate) mod signal_mask;
 #[cfg(feature = "signals")]
 pub(crate) mod signals;
 pub(crate) mod stack;
