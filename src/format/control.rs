@@ -153,9 +153,11 @@ impl WallAnchor {
     /// The wall time at `monotonic_ns`, in nanoseconds since the Unix epoch, saturating.
     #[inline]
     pub(crate) fn unix_ns_at(&self, monotonic_ns: u64) -> i64 {
-        let delta = i128::from(monotonic_ns) - i128::from(self.monotonic_ns.get());
-        let unix = i128::from(self.unix_ns.get()) + delta;
-        unix.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+        let (anchor, unix) = (self.monotonic_ns.get(), self.unix_ns.get());
+        match monotonic_ns.checked_sub(anchor) {
+            Some(after) => unix.saturating_add_unsigned(after),
+            None => unix.saturating_sub_unsigned(anchor - monotonic_ns),
+        }
     }
 }
 

@@ -68,5 +68,6 @@ pub(crate) use segment::{Process, SegmentHeader};
 pub(crate) use shard::{Encoding, SHARD_HEADER_BYTES, ShardHeader};
 pub(crate) use snapshot_name::{SNAPSHOTS_FOLDER, parse_snapshot_name, snapshot_file_name};
 pub use value::Value;
-pub(crate) use value::{Decoded, FieldType, Fraction, Layout, Type, Values};
+pub(crate) use value::{Decoded, FieldType, Fraction, Layout, PLACE, Type, Values};
+pub(crate) use varint::unzigzag;
 pub(crate) use zeros::is_zero;

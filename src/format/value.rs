@@ -6,7 +6,7 @@
 use zerocopy::TryFromBytes;
 
 use super::newer::Newer;
-use super::varint::{VARINT_BYTES_MAX, split_varint, unzigzag, unzigzag_128, varint_length};
+use super::varint::{VARINT_BYTES_MAX, last_word, low_varint, split_varint, unzigzag, unzigzag_128, varint_length};
 
 /// What a value is. The numbers are in the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, TryFromBytes)]
@@ -197,6 +197,9 @@ pub(crate) enum Layout {
     Packed,
 }
 
+/// The bit of an offset among the values.
+pub(crate) const PLACE: u64 = 1 << 63;
+
 /// Reads the values of one record, one after the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Values<'a> {
@@ -283,15 +286,37 @@ impl<'a> Values<'a> {
         Some(Fraction::from_word(word))
     }
 
-    /// Reads the next value, an `f64`, if it is packed as a decimal, and returns its word, which is below 2⁵⁶.
+    /// Takes the first values apart, which must be numbers of 64 bits. Gives for each the word that it is packed as, which
+    /// is below 2⁵⁶, or [`PLACE`] and the offset of its bytes, if it is not packed or takes nine bytes. Returns how many
+    /// can be read, and the offset after them.
     #[inline(always)]
-    pub(crate) fn next_decimal_word(&mut self) -> Option<u64> {
-        let (word, length) = split_varint(self.rest)?;
-        if self.layout == Layout::Plain || length == VARINT_BYTES_MAX {
-            return None;
+    pub(crate) fn split_words(&self, words: &mut [u64]) -> (usize, usize) {
+        let bytes = self.rest;
+        if self.layout == Layout::Plain {
+            let count = words.len().min(bytes.len() / 8);
+            words.iter_mut().take(count).enumerate().for_each(|(at, word)| *word = PLACE | (8 * at as u64));
+            return (count, 8 * count);
         }
-        self.rest = &self.rest[length..];
-        Some(word)
+        let mut rest = bytes;
+        let last = last_word(bytes);
+        let mut count = 0;
+        for word in words {
+            // No load goes beyond the end.
+            let next = match rest.first_chunk() {
+                Some(next) => u64::from_le_bytes(*next),
+                None => last.wrapping_shr(64 - 8 * rest.len() as u32),
+            };
+            let (value, length) = low_varint(next);
+            let (value, length) = match length {
+                ..VARINT_BYTES_MAX => (value, length),
+                _ => (PLACE | (bytes.len() - rest.len()) as u64, VARINT_BYTES_MAX),
+            };
+            let Some(after) = rest.get(length..) else { break };
+            *word = value;
+            rest = after;
+            count += 1;
+        }
+        (count, bytes.len() - rest.len())
     }
 
     /// Steps over the next `count` values. They must be packed, and of types whose plain values take eight bytes. `None`

@@ -114,20 +114,24 @@ pub(super) const fn varint_length(first: u8) -> usize {
 /// As [`split_varint`], for fewer than eight bytes: the end of a record, where most of its varints are.
 #[inline(always)]
 fn split_last_varint(bytes: &[u8]) -> Option<(u64, usize)> {
-    let (value, length) = low_varint(last_word(bytes)?);
+    let (value, length) = low_varint(last_word(bytes).wrapping_shr(64 - 8 * bytes.len() as u32));
     (length <= bytes.len()).then_some((value, length))
 }
 
-/// Up to seven bytes as a number; `None` if there are none. Some bytes are loaded twice, so that nothing is copied.
+/// The last eight bytes as a number; zeros come before them if there are fewer. Some are loaded twice then, so that
+/// nothing is copied.
 #[inline(always)]
-fn last_word(bytes: &[u8]) -> Option<u64> {
+pub(super) fn last_word(bytes: &[u8]) -> u64 {
     let length = bytes.len();
+    if let Some(word) = bytes.last_chunk() {
+        return u64::from_le_bytes(*word);
+    }
     if let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         let (low, high) = (u64::from(u32::from_le_bytes(*low)), u64::from(u32::from_le_bytes(*high)));
-        return Some(low | high << (8 * (length - 4)));
+        return low << (8 * (8 - length)) | high << 32;
     }
-    let byte = |at: usize| Some(u64::from(*bytes.get(at)?) << (8 * at));
-    Some(byte(0)? | byte(length / 2)? | byte(length - 1)?)
+    let byte = |at: usize| bytes.get(at).map_or(0, |byte| u64::from(*byte) << (8 * (at + 8 - length)));
+    byte(0) | byte(length / 2) | byte(length.saturating_sub(1))
 }
 
 #[cold]
@@ -141,10 +145,18 @@ fn split_nine(bytes: &[u8]) -> Option<(u64, usize)> {
 /// means nothing.
 #[inline(always)]
 pub(super) fn low_varint(word: u64) -> (u64, usize) {
-    let bytes = word.trailing_ones() + 1;
-    // The shifts are taken modulo 64: 64 - 8 * bytes, and 64 - 7 * bytes.
-    let (left, right) = ((8 * bytes).wrapping_neg(), (7 * bytes).wrapping_neg());
-    (word.wrapping_shl(left).wrapping_shr(right), bytes as usize)
+    /// For each number of trailing ones, the bits of the number, once those of the length are shifted out.
+    const BITS: [u64; 65] = {
+        let mut bits = [0; 65];
+        let mut more = 0;
+        while more < 8 {
+            bits[more] = (1 << (7 * (more + 1))) - 1;
+            more += 1;
+        }
+        bits
+    };
+    let more = word.trailing_ones() as usize;
+    (word.wrapping_shr(more as u32 + 1) & BITS[more], more + 1)
 }
 
 /// A signed number as an unsigned one that is small if it is near zero: 0, −1, 1, −2, … become 0, 1, 2, 3, …
@@ -155,7 +167,7 @@ pub(super) const fn zigzag(value: i64) -> u64 {
 
 /// The signed number that [`zigzag`] gave `value` for.
 #[inline(always)]
-pub(super) const fn unzigzag(value: u64) -> i64 {
+pub(crate) const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 

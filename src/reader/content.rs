@@ -160,7 +160,8 @@ impl Clone for Text {
 }
 
 /// Appends the text of a callsite's values.
-#[inline]
+// Apart from what is done for a message.
+#[inline(never)]
 fn write_text(id: u32, callsite: Option<&Arc<Callsite>>, values: &[u8], layout: Layout, out: &mut Vec<u8>) {
     let Some(callsite) = callsite else {
         out.extend_from_slice(format!("callsite {id} is not defined").as_bytes());

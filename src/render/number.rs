@@ -44,16 +44,32 @@ const NUMBER_MASK: usize = 31;
 /// Numbers below this have at most eight digits.
 const EIGHT_DIGITS_LIMIT: u64 = 100_000_000;
 
-/// The digits of a number of at most eight, one in each byte and the first one in the lowest, with zeros before them.
+/// The digits of a number of at most eight as letters, with zeros before them. The first one is in the lowest byte.
 #[inline(always)]
-const fn eight_digits(value: u64) -> u64 {
-    // Four digits in each half, two in each quarter, and one in each byte: each step divides all parts at once. The
-    // products divide by 100 and by 10, exactly for what is below 10,000 and 100.
-    let halves = (value / 10_000) | ((value % 10_000) << 32);
-    let hundreds = ((halves * 10_486) >> 20) & 0x7F_0000_007F;
-    let quarters = hundreds | ((halves - 100 * hundreds) << 16);
-    let tens = ((quarters * 103) >> 10) & 0x0F_000F_000F_000F;
-    tens | ((quarters - 10 * tens) << 8)
+const fn eight_letters(value: u64) -> u64 {
+    /// The numbers below a hundred, in two letters. There are more places than numbers, so that no offset is checked.
+    const PAIRS: [u16; 128] = {
+        let mut pairs = [0; 128];
+        let mut number = 0;
+        while number < 100 {
+            pairs[number] = u16::from_le_bytes([b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]);
+            number += 1;
+        }
+        pairs
+    };
+    /// Two to the power of 57 divided by 10⁶, rounded up.
+    const FIRST: u64 = (1_u64 << 57).div_ceil(1_000_000);
+    const LOW: u64 = u32::MAX as u64;
+    // The first two digits are in the upper half, and the others are a fraction in the lower one, a little too large, by
+    // less than one of the last digit. A product with 100 brings the next two digits up.
+    let first = ((value * FIRST) >> 25) + 1;
+    let second = (first & LOW) * 100;
+    let third = (second & LOW) * 100;
+    let fourth = (third & LOW) * 100;
+    PAIRS[(first >> 32) as usize % PAIRS.len()] as u64
+        | (PAIRS[(second >> 32) as usize % PAIRS.len()] as u64) << 16
+        | (PAIRS[(third >> 32) as usize % PAIRS.len()] as u64) << 32
+        | (PAIRS[(fourth >> 32) as usize % PAIRS.len()] as u64) << 48
 }
 
 /// Writes eight bytes at `at`, the lowest one first.
@@ -63,7 +79,7 @@ fn put_word(room: &mut NumberRoom, at: usize, word: u64) {
     room[at..at + 8].copy_from_slice(&word.to_le_bytes());
 }
 
-/// The digits as letters.
+/// Eight zeros as letters.
 const LETTERS: u64 = u64::from_le_bytes([b'0'; 8]);
 
 /// How many digits a number of at most eight has. What stands after it can be written before its digits are known.
@@ -92,28 +108,41 @@ pub(super) struct ShortDigits {
 }
 
 impl ShortDigits {
-    /// Those of `value`, if they are at most eight.
-    #[inline(always)]
-    pub(super) fn of(value: u64) -> Option<ShortDigits> {
-        (value < EIGHT_DIGITS_LIMIT).then(|| ShortDigits::of_short(value))
-    }
-
+    /// Those of a value that has at most eight.
     #[inline(always)]
     fn of_short(value: u64) -> ShortDigits {
-        let length = digits_of(value);
-        ShortDigits { letters: eight_digits(value) >> (8 * (8 - length)) | LETTERS, length }
+        ShortDigits::with_length(value, digits_of(value))
     }
 
-    /// Whether they are of a number, and not the default.
+    /// The last `length` digits of a value that has no more.
     #[inline(always)]
-    pub(super) fn are_known(&self) -> bool {
-        self.length > 0
+    fn with_length(value: u64, length: usize) -> ShortDigits {
+        /// What puts so many digits first of eight. There are more places than lengths, so that no offset is checked.
+        const TO_THE_FRONT: [u64; 16] = {
+            let mut factors = [1; 16];
+            let mut length = 0;
+            while length < 8 {
+                factors[length] = POWERS[8 - length];
+                length += 1;
+            }
+            factors
+        };
+        ShortDigits { letters: eight_letters(value * TO_THE_FRONT[length % TO_THE_FRONT.len()]), length }
+    }
+
+    /// These, if they are of a number and not the default; or else those that are made, which are noted.
+    #[inline(always)]
+    fn get_or_make(&mut self, make: impl FnOnce() -> ShortDigits) -> ShortDigits {
+        if self.length == 0 {
+            *self = make();
+        }
+        *self
     }
 }
 
 /// Writes these digits at `at`, and returns the offset after them.
 #[inline(always)]
-pub(super) fn put_digits(room: &mut NumberRoom, at: usize, digits: ShortDigits) -> usize {
+fn put_digits(room: &mut NumberRoom, at: usize, digits: ShortDigits) -> usize {
     put_word(room, at, digits.letters);
     at + digits.length
 }
@@ -124,6 +153,17 @@ fn put_short(room: &mut NumberRoom, at: usize, value: u64) -> usize {
     put_digits(room, at, ShortDigits::of_short(value))
 }
 
+/// Writes a decimal integer at `at`, and returns the offset after it. `seen` are its digits, if it was written before.
+#[inline(always)]
+pub(super) fn put_seen(room: &mut NumberRoom, at: usize, value: u64, seen: Option<&mut ShortDigits>) -> usize {
+    match seen {
+        Some(seen) if value < EIGHT_DIGITS_LIMIT => {
+            put_digits(room, at, seen.get_or_make(|| ShortDigits::of_short(value)))
+        }
+        _ => put_integer(room, at, value),
+    }
+}
+
 /// Writes a decimal integer at `at`, and returns the offset after it.
 #[inline(always)]
 fn put_integer(room: &mut NumberRoom, at: usize, value: u64) -> usize {
@@ -132,16 +172,16 @@ fn put_integer(room: &mut NumberRoom, at: usize, value: u64) -> usize {
 
 /// As [`put_integer`], of more than eight digits.
 #[inline(never)]
-pub(super) fn put_long(room: &mut NumberRoom, at: usize, value: u64) -> usize {
+fn put_long(room: &mut NumberRoom, at: usize, value: u64) -> usize {
     let (head, tail) = (value / EIGHT_DIGITS_LIMIT, value % EIGHT_DIGITS_LIMIT);
     let at = if head < EIGHT_DIGITS_LIMIT {
         put_short(room, at, head)
     } else {
         let at = put_short(room, at, head / EIGHT_DIGITS_LIMIT);
-        put_word(room, at, eight_digits(head % EIGHT_DIGITS_LIMIT) | LETTERS);
+        put_word(room, at, eight_letters(head % EIGHT_DIGITS_LIMIT));
         at + 8
     };
-    put_word(room, at, eight_digits(tail) | LETTERS);
+    put_word(room, at, eight_letters(tail));
     at + 8
 }
 
@@ -218,15 +258,21 @@ pub(super) enum Fraction {
 }
 
 /// Writes the quotient of `integer` by ten to the power of `places`, which is a number that has been stored so. Returns
-/// its length; `None` if that is not quickly done.
+/// its length; `None` if that is not quickly done. `seen` are the digits of this integer, if it was written before.
 #[inline(always)]
-pub(super) fn put_decimal(room: &mut NumberRoom, integer: i64, places: usize, digits: Fraction) -> Option<usize> {
+pub(super) fn put_decimal(
+    room: &mut NumberRoom,
+    integer: i64,
+    places: usize,
+    which: Fraction,
+    seen: Option<&mut ShortDigits>,
+) -> Option<usize> {
     let magnitude = integer.unsigned_abs();
     room[0] = b'-';
     if magnitude >= EXACT_MAX as u64 {
         return None;
     }
-    Some(put_with_point(room, usize::from(integer < 0), magnitude, places, digits))
+    Some(put_with_point(room, usize::from(integer < 0), magnitude, places, which, seen))
 }
 
 /// Writes the shortest decimal that reads back as `value`, as `{}` does, and returns its length; `None` if that is not
@@ -238,7 +284,7 @@ pub(super) fn put_shortest(room: &mut NumberRoom, value: f64, digits: Fraction) 
     let at = usize::from(value.is_sign_negative());
     for places in PLACES {
         if let Some(integer) = decimal(magnitude, places) {
-            return Some(put_with_point(room, at, integer, places, digits));
+            return Some(put_with_point(room, at, integer, places, digits, None));
         }
     }
     None
@@ -269,7 +315,7 @@ pub(super) fn put_fixed(room: &mut NumberRoom, value: f64, places: u8) -> Option
     let integer =
         decimal(value.abs(), few).or_else(|| scaled(value.abs(), places)).filter(|integer| integer >> 63 == 0)?;
     room[0] = b'-';
-    Some(put_with_point(room, usize::from(value.is_sign_negative()), integer, few, Fraction::Whole))
+    Some(put_with_point(room, usize::from(value.is_sign_negative()), integer, few, Fraction::Whole, None))
 }
 
 /// Appends `value` with `places` digits after the point, the last one rounded as `{:.2}` rounds.
@@ -334,27 +380,47 @@ fn quotient(value: u64, places: usize) -> u64 {
 }
 
 /// Writes an integer below 2⁶³ with a point before its last `places` digits, at most [`FEW_PLACES`], at `at`. Returns
-/// the offset after it.
+/// the offset after it. `seen` are its digits, if it was written before.
 #[inline(always)]
-fn put_with_point(room: &mut NumberRoom, at: usize, value: u64, places: usize, which: Fraction) -> usize {
-    let whole = quotient(value, places);
-    let fraction = value - whole * POWERS[places];
-    let at = put_integer(room, at, whole);
-    let digits = if places == 2 {
-        // Of a price: in two steps, and not in three.
-        let tens = (fraction * 103) >> 10;
-        tens | ((fraction - 10 * tens) << 8)
+fn put_with_point(
+    room: &mut NumberRoom,
+    at: usize,
+    value: u64,
+    places: usize,
+    which: Fraction,
+    seen: Option<&mut ShortDigits>,
+) -> usize {
+    let (at, fraction) = if value < EIGHT_DIGITS_LIMIT && (1..8).contains(&places) {
+        // With a digit before the point.
+        let make = || ShortDigits::with_length(value, digits_of(value).max(places + 1));
+        let digits = match seen {
+            Some(seen) => seen.get_or_make(make),
+            None => make(),
+        };
+        put_digits(room, at, digits);
+        let whole = digits.length - places;
+        (at + whole, digits.letters >> (8 * whole))
     } else {
-        eight_digits(fraction).checked_shr(8 * (8 - places as u32)).unwrap_or(0)
+        put_whole(room, at, value, places)
     };
-    put_word(room, at + 1, digits | LETTERS);
     room[at & NUMBER_MASK] = b'.';
+    put_word(room, at + 1, fraction);
+    // The digits without the zeros after them.
+    let digits = (fraction ^ LETTERS) & u64::MAX.checked_shr(8 * (8 - places as u32)).unwrap_or(0);
     let length = match which {
         Fraction::Whole => places,
         Fraction::Shortest => 8 - digits.leading_zeros() as usize / 8,
         Fraction::Point => 8 - (digits | 1).leading_zeros() as usize / 8,
     };
     if length == 0 { at } else { at + 1 + length }
+}
+
+/// Writes what stands before the point. Returns the offset after it, and as letters what stands after the point.
+#[inline(never)]
+fn put_whole(room: &mut NumberRoom, at: usize, value: u64, places: usize) -> (usize, u64) {
+    let whole = quotient(value, places);
+    let fraction = (value - whole * POWERS[places]) * POWERS[8 - places];
+    (put_integer(room, at, whole), eight_letters(fraction))
 }
 
 #[cold]

@@ -14,6 +14,8 @@ pub(super) const STEP_BYTES: usize = 32;
 pub(crate) struct Plan {
     /// The types of the fields.
     pub(super) types: Box<[FieldType]>,
+    /// How many of the first fields are numbers of 64 bits.
+    pub(super) words: usize,
     pub(super) steps: Box<[Step]>,
 }
 
@@ -93,7 +95,9 @@ impl Plan {
             }
             add(&mut steps, &shown, Some((field, *of)), Spec::DEFAULT, true);
         }
-        Plan { types: fields.iter().map(|(_, of)| *of).collect(), steps: steps.into() }
+        let types: Box<_> = fields.iter().map(|(_, of)| *of).collect();
+        let words = types.iter().take_while(|of| of.is_word()).count();
+        Plan { types, words, steps: steps.into() }
     }
 
     /// For a record as members of a JSON object, each after a comma: `message`, and `fields`, an object with the
@@ -109,14 +113,11 @@ impl Plan {
         {
             return None;
         }
-        let mut steps = Vec::new();
-        add(&mut steps, ",\"message\":\"", None, Spec::DEFAULT, false);
-        let begin = steps.len();
-        let message = Plan::of(template, fields);
-        steps.extend(message.steps);
-        if let Some(first) = steps.get_mut(begin) {
+        let message = Plan::of(&format!(",\"message\":\"{template}"), fields);
+        let mut steps = message.steps.into_vec();
+        if let ("", [_, named, ..]) = (template, &mut steps[..]) {
             // The message is empty so far, the text is not.
-            first.is_separate = false;
+            named.is_separate = false;
         }
         let mut text = "\",\"fields\":{";
         for (index, (name, of)) in fields.iter().enumerate() {
@@ -130,7 +131,7 @@ impl Plan {
         }
         let end = if fields.is_empty() { "\",\"fields\":{}" } else { "}" };
         add(&mut steps, end, None, Spec::DEFAULT, false);
-        Some(Plan { types: message.types, steps: steps.into() })
+        Some(Plan { types: message.types, words: message.words, steps: steps.into() })
     }
 
     /// Bytes of memory that it takes.

@@ -1,7 +1,7 @@
 //! A structured record as text: its template with the values in place, and after it the fields that the template does
 //! not name, as `name=value`.
 
-use crate::format::{Decoded, FieldType, Fraction, Layout, Type, Value, Values, take_named};
+use crate::format::{Decoded, FieldType, Fraction, Layout, PLACE, Type, Value, Values, take_named, unzigzag};
 use crate::template::Spec;
 
 use super::json;
@@ -54,18 +54,20 @@ fn write_all<const AGAIN: usize>(plan: &Plan, values: Values<'_>, out: &mut Vec<
 #[inline(always)]
 fn write<const AGAIN: usize>(plan: &Plan, values: Values<'_>, bits: &mut [u64], out: &mut Vec<u8>) {
     let start = out.len();
-    let readable = take(&plan.types, values, bits);
+    let readable = take(&plan.types, plan.words, values, bits);
     let taken = Taken { types: &plan.types, bits: &bits[..readable], all: values };
-    let mut seen = Seen { digits: [ShortDigits::default(); AGAIN] };
+    let mut seen = [ShortDigits::default(); AGAIN];
     let mut steps = &plan.steps[..];
     loop {
         // What is common is written to memory that is there already. Then comes something else.
         let begin = out.len();
-        out.resize(begin + size_of::<Room>(), 0);
+        // In halves, which are set to zero without a call.
+        out.extend_from_slice(&[0; ROOM_BYTES / 2]);
+        out.extend_from_slice(&[0; ROOM_BYTES / 2]);
         let Some(room) = out.last_chunk_mut() else { return };
-        let (done, length) = put(steps, taken, begin == start, &mut seen, room);
+        let (rest, length) = put(steps, taken, begin == start, &mut seen, room);
         out.truncate(begin + length);
-        steps = &steps[done..];
+        steps = rest;
         if length <= ROOM_END {
             let Some((step, rest)) = steps.split_first() else { return };
             // A copy: what a call reads through a pointer would be in memory from the beginning.
@@ -82,8 +84,8 @@ fn write<const AGAIN: usize>(plan: &Plan, values: Values<'_>, bits: &mut [u64], 
 #[derive(Clone, Copy)]
 struct Taken<'a, 'v> {
     types: &'a [FieldType],
-    /// For each field that can be read: the bits of an integer of 64 bits, the word of a
-    /// [decimal](Fraction::from_word), or else where its value begins, with the highest bit.
+    /// For each field that can be read: the [word](Values::split_words) that it is packed as, or else where its value
+    /// begins, with the highest bit.
     bits: &'a [u64],
     all: Values<'v>,
 }
@@ -93,11 +95,13 @@ impl<'v> Taken<'_, 'v> {
     fn get(&self, field: u32) -> Option<Decoded<'v>> {
         let bits = *self.bits.get(field as usize)?;
         let of = self.types[field as usize];
-        let value = match of {
-            FieldType { of: Type::Unsigned, optional: false } => Value::Unsigned(bits),
-            FieldType { of: Type::Signed, optional: false } => Value::Signed(bits as i64),
-            _ if bits & PLACE == 0 => Value::F64(Fraction::from_word(bits).number()),
-            _ => return self.from(bits).next(of),
+        if bits & PLACE != 0 {
+            return self.from(bits).next(of);
+        }
+        let value = match of.of {
+            Type::Unsigned => Value::Unsigned(bits),
+            Type::Signed => Value::Signed(unzigzag(bits)),
+            _ => Value::F64(Fraction::from_word(bits).number()),
         };
         Some(Decoded::Value { value, cut: false })
     }
@@ -108,6 +112,22 @@ impl<'v> Taken<'_, 'v> {
         self.all.from((begin & !PLACE) as usize)
     }
 
+    /// The integer of these bits.
+    #[inline(always)]
+    fn unsigned(&self, bits: u64) -> Option<u64> {
+        if bits & PLACE == 0 { Some(bits) } else { self.from(bits).next_integer(Type::Unsigned) }
+    }
+
+    /// The integer of these bits, which may be negative.
+    #[inline(always)]
+    fn signed(&self, bits: u64) -> Option<i64> {
+        if bits & PLACE == 0 {
+            Some(unzigzag(bits))
+        } else {
+            self.from(bits).next_integer(Type::Signed).map(|bits| bits as i64)
+        }
+    }
+
     /// The number with a fraction of these bits.
     #[inline(always)]
     fn fraction(&self, bits: u64) -> Option<Fraction> {
@@ -115,30 +135,25 @@ impl<'v> Taken<'_, 'v> {
     }
 }
 
-/// The bit of a place among the values.
-const PLACE: u64 = 1 << 63;
-
-/// Reads the values, up to the first one that cannot be read, and returns how many these are.
+/// Reads the values, up to the first one that cannot be read, and returns how many these are. The first `words` are
+/// numbers of 64 bits.
 #[inline(always)]
-fn take(types: &[FieldType], all: Values<'_>, bits: &mut [u64]) -> usize {
-    let mut values = all;
-    let mut taken = 0;
-    for (bits, &field) in bits.iter_mut().zip(types) {
-        if !field.optional && matches!(field.of, Type::Unsigned | Type::Signed) {
-            let Some(integer) = values.next_integer(field.of) else { break };
-            *bits = integer;
-        } else if field == FieldType::new(Type::F64)
-            && let Some(word) = values.next_decimal_word()
-        {
-            *bits = word;
-        } else {
-            *bits = PLACE | (all.rest().len() - values.rest().len()) as u64;
-            // A copy for the call, so that the other values are read from registers.
-            let mut after = values;
-            if after.pass(field).is_none() {
-                break;
-            }
-            values = after;
+fn take(types: &[FieldType], words: usize, all: Values<'_>, bits: &mut [u64]) -> usize {
+    let (mut taken, begin) = all.split_words(&mut bits[..words]);
+    if taken < types.len() {
+        taken = take_others(types, taken, begin, all, bits);
+    }
+    taken
+}
+
+/// As [`take`], after `taken` values, for any others; the first of them `begin`s there.
+#[inline(never)]
+fn take_others(types: &[FieldType], mut taken: usize, begin: usize, all: Values<'_>, bits: &mut [u64]) -> usize {
+    let mut values = all.from(begin);
+    for (bits, &field) in bits.iter_mut().zip(types).skip(taken) {
+        *bits = PLACE | (all.rest().len() - values.rest().len()) as u64;
+        if values.pass(field).is_none() {
+            break;
         }
         taken += 1;
     }
@@ -146,102 +161,84 @@ fn take(types: &[FieldType], all: Values<'_>, bits: &mut [u64]) -> usize {
 }
 
 /// Room for texts and numbers, before it is known how long they are.
-type Room = [u8; ROOM_MASK + 1 + size_of::<NumberRoom>()];
+const ROOM_BYTES: usize = 256;
 
-/// Lets the compiler see that an offset is within the room, which is cheaper than a check.
-const ROOM_MASK: usize = 255;
+/// Where no step begins any more: up to here there is room for a space, a text and a number.
+const ROOM_END: usize = ROOM_BYTES - 1 - STEP_BYTES - size_of::<NumberRoom>();
 
-/// Where no step begins any more: after this there is room for a space, a text and a number.
-const ROOM_END: usize = ROOM_MASK - 1 - STEP_BYTES - size_of::<NumberRoom>();
-
-/// The digits of the first fields' integers, once they have been shown.
-struct Seen<const FIELDS: usize> {
-    digits: [ShortDigits; FIELDS],
-}
-
-impl<const FIELDS: usize> Seen<FIELDS> {
-    /// Writes the integer of a field that may be negative, and returns its length.
-    #[inline(always)]
-    fn put_signed(&mut self, field: u32, value: i64, room: &mut NumberRoom) -> usize {
-        self.put(field, value < 0, value.unsigned_abs(), room)
-    }
-
-    /// Writes the integer of a field, and returns its length.
-    #[inline(always)]
-    fn put(&mut self, field: u32, is_negative: bool, magnitude: u64, room: &mut NumberRoom) -> usize {
-        let seen = self.digits.get_mut(field as usize);
-        room[0] = b'-';
-        let at = usize::from(is_negative);
-        match seen {
-            Some(digits) if digits.are_known() => number::put_digits(room, at, *digits),
-            _ => {
-                let Some(digits) = ShortDigits::of(magnitude) else { return number::put_long(room, at, magnitude) };
-                if let Some(seen) = seen {
-                    *seen = digits;
-                }
-                number::put_digits(room, at, digits)
-            }
-        }
-    }
-}
-
-/// Writes the first `steps` whose values are numbers, as far as there is room. Returns how many steps these are, and
-/// their bytes. `is_begin`: nothing of the record has been written before.
+/// Writes the first `steps` whose values are numbers, as far as there is room. Returns the steps that are left, and
+/// the bytes that were written. `is_begin`: nothing of the record has been written before. `seen` are the digits of the
+/// first fields, once they have been shown.
 #[inline(always)]
-fn put<const AGAIN: usize>(
-    steps: &[Step],
+fn put<'a, const AGAIN: usize>(
+    mut steps: &'a [Step],
     taken: Taken<'_, '_>,
     is_begin: bool,
-    seen: &mut Seen<AGAIN>,
-    room: &mut Room,
-) -> (usize, usize) {
+    seen: &mut [ShortDigits; AGAIN],
+    room: &mut [u8; ROOM_BYTES],
+) -> (&'a [Step], usize) {
     let mut at = 0;
-    for (done, step) in steps.iter().enumerate() {
+    while let Some((step, rest)) = steps.split_first()
+        && at <= ROOM_END
+    {
         let mut next = at;
         if step.is_separate && !(is_begin && at == 0) {
-            room[next & ROOM_MASK] = b' ';
+            room[next] = b' ';
             next += 1;
         }
-        let place = next & ROOM_MASK;
-        room[place..place + STEP_BYTES].copy_from_slice(&step.text);
-        next += usize::from(step.text_bytes);
+        room[next..next + STEP_BYTES].copy_from_slice(&step.text);
+        // Which it is: so the compiler sees that there is room.
+        next += usize::from(step.text_bytes).min(STEP_BYTES);
         if step.shows != Shows::Nothing {
-            let place = next & ROOM_MASK;
-            let number = (&mut room[place..place + size_of::<NumberRoom>()]).try_into();
             let value = taken.bits.get(step.field as usize);
-            let (Ok(number), Some(&value)) = (number, value) else { return (done, at) };
+            let (Some(number), Some(&value)) = (room[next..].first_chunk_mut(), value) else { return (steps, at) };
+            let seen = seen.get_mut(step.field as usize);
             let length = match step.shows {
-                Shows::Unsigned => Some(seen.put(step.field, false, value, number)),
-                Shows::UnsignedJson if value <= json::EXACT_MAX => Some(seen.put(step.field, false, value, number)),
-                Shows::Signed => Some(seen.put_signed(step.field, value as i64, number)),
-                Shows::SignedJson if (value as i64).unsigned_abs() <= json::EXACT_MAX => {
-                    Some(seen.put_signed(step.field, value as i64, number))
-                }
-                Shows::Fraction => put_fraction(number, taken.fraction(value), step.spec.precision),
-                Shows::FractionJson => put_fraction_json(number, taken.fraction(value)),
-                Shows::UnsignedJson | Shows::SignedJson | Shows::Any | Shows::Nothing => None,
+                Shows::Unsigned => put_unsigned(number, taken.unsigned(value), u64::MAX, seen),
+                Shows::UnsignedJson => put_unsigned(number, taken.unsigned(value), json::EXACT_MAX, seen),
+                Shows::Signed => put_signed(number, taken.signed(value), u64::MAX, seen),
+                Shows::SignedJson => put_signed(number, taken.signed(value), json::EXACT_MAX, seen),
+                Shows::Fraction => put_fraction(number, taken.fraction(value), step.spec.precision, seen),
+                Shows::FractionJson => put_fraction_json(number, taken.fraction(value), seen),
+                Shows::Any | Shows::Nothing => None,
             };
-            let Some(length) = length else { return (done, at) };
+            let Some(length) = length else { return (steps, at) };
             next += length;
         }
-        at = next;
-        if at > ROOM_END {
-            return (done + 1, at);
-        }
+        (steps, at) = (rest, next);
     }
-    (steps.len(), at)
+    (steps, at)
+}
+
+/// Writes an integer, and returns its length; `None` if it is above `max`.
+#[inline(always)]
+fn put_unsigned(room: &mut NumberRoom, value: Option<u64>, max: u64, seen: Option<&mut ShortDigits>) -> Option<usize> {
+    Some(number::put_seen(room, 0, value.filter(|value| *value <= max)?, seen))
+}
+
+/// The same for one that may be negative.
+#[inline(always)]
+fn put_signed(room: &mut NumberRoom, value: Option<i64>, max: u64, seen: Option<&mut ShortDigits>) -> Option<usize> {
+    let value = value.filter(|value| value.unsigned_abs() <= max)?;
+    room[0] = b'-';
+    Some(number::put_seen(room, usize::from(value < 0), value.unsigned_abs(), seen))
 }
 
 /// Writes a number with a fraction, as it is or with so many digits after the point, and returns its length; `None` if
 /// it is not quickly written.
 #[inline(always)]
-fn put_fraction(room: &mut NumberRoom, fraction: Option<Fraction>, places: Option<u8>) -> Option<usize> {
+fn put_fraction(
+    room: &mut NumberRoom,
+    fraction: Option<Fraction>,
+    places: Option<u8>,
+    seen: Option<&mut ShortDigits>,
+) -> Option<usize> {
     match (fraction?, places) {
         (Fraction::Decimal { integer, power }, None) => {
-            number::put_decimal(room, integer, Fraction::PLACES[power], number::Fraction::Shortest)
+            number::put_decimal(room, integer, Fraction::PLACES[power], number::Fraction::Shortest, seen)
         }
         (Fraction::Decimal { integer, power }, Some(places)) if Fraction::PLACES[power] == usize::from(places) => {
-            number::put_decimal(room, integer, places.into(), number::Fraction::Whole)
+            number::put_decimal(room, integer, places.into(), number::Fraction::Whole, seen)
         }
         (fraction, places) => put_any_fraction(room, fraction.number(), places),
     }
@@ -249,10 +246,14 @@ fn put_fraction(room: &mut NumberRoom, fraction: Option<Fraction>, places: Optio
 
 /// The same as JSON.
 #[inline(always)]
-fn put_fraction_json(room: &mut NumberRoom, fraction: Option<Fraction>) -> Option<usize> {
+fn put_fraction_json(
+    room: &mut NumberRoom,
+    fraction: Option<Fraction>,
+    seen: Option<&mut ShortDigits>,
+) -> Option<usize> {
     match fraction? {
         Fraction::Decimal { integer, power } => {
-            number::put_decimal(room, integer, Fraction::PLACES[power], number::Fraction::Point)
+            number::put_decimal(room, integer, Fraction::PLACES[power], number::Fraction::Point, seen)
         }
         Fraction::Number(value) => number::put_shortest(room, value, number::Fraction::Point),
     }

@@ -60,7 +60,8 @@ fn shard(bytes: &[u8]) {
     reader::fuzz::read_block(bytes);
     let mut rest = bytes;
     while let Some((_, records, after)) = ShardHeader::split(rest) {
-        let _ = PackedHead::read(records);
+        let head = PackedHead::read(records);
+        assert!(PackedHead::read_short(records).is_none_or(|short| Some(short) == head), "two heads");
         rest = after;
     }
 }

@@ -131,8 +131,24 @@ impl Messages {
         if self.left == 0 {
             return None;
         }
+        match PackedHead::read_short(&block.payload()[self.position..self.end]) {
+            Some(head) => self.take_packed(head, block, next),
+            None => self.next_long_packed(block, next),
+        }
+    }
+
+    /// As [`next_packed`](Self::next_packed), if the head is long or there is none. Apart: what two calls return would
+    /// be in memory for all heads.
+    #[cold]
+    #[inline(never)]
+    fn next_long_packed(&mut self, block: &Loaded, next: &mut Message) -> Option<bool> {
+        let head = PackedHead::read(&block.payload()[self.position..self.end])?;
+        self.take_packed(head, block, next)
+    }
+
+    #[inline(always)]
+    fn take_packed(&mut self, head: PackedHead, block: &Loaded, next: &mut Message) -> Option<bool> {
         let payload = block.payload();
-        let head = PackedHead::read(&payload[self.position..self.end])?;
         let timestamp_ns = self.timestamp_ns.checked_add(head.delta_ns)?;
         let start = self.position + head.head_bytes;
         self.position = start + head.length;
