@@ -53,6 +53,8 @@ pub use filter::Filter;
 pub use gap::{Entry, EntryRef, Gap};
 pub use info::{LogInfo, SegmentInfo, info};
 pub use options::ReadOptions;
+#[cfg(feature = "unstable")]
+pub use record::Source;
 pub use record::{Record, RecordRef, RunId};
 pub use report::{BlockCounts, Finding, InUse, ProducerReport, Report, RunReport, Severity, Verdict};
 pub(crate) use snapshots::written_by_last_snapshot;

@@ -397,6 +397,35 @@ impl<'a> RecordRef<'a> {
     }
 }
 
+/// The producer and the process of a record. While this is held, nothing else is at their places in memory.
+#[cfg(feature = "unstable")]
+#[derive(Clone, Debug)]
+pub struct Source {
+    producer: Arc<ProducerIdentity>,
+    origin: Arc<Origin>,
+}
+
+#[cfg(feature = "unstable")]
+impl Source {
+    /// That of the record.
+    pub fn of(record: &RecordRef<'_>) -> Source {
+        Source { producer: Arc::clone(record.producer), origin: Arc::clone(&record.run.origin) }
+    }
+
+    /// Whether the record is of the same run, and its process has the same description.
+    #[inline]
+    pub fn has_process_of(&self, record: &RecordRef<'_>) -> bool {
+        // Each run has its own.
+        Arc::ptr_eq(&self.origin, &record.run.origin)
+    }
+
+    /// Whether the record is of the same producer, with the same name and thread. It may be `false` for one that is.
+    #[inline]
+    pub fn has_producer_of(&self, record: &RecordRef<'_>) -> bool {
+        Arc::ptr_eq(&self.producer, record.producer)
+    }
+}
+
 /// The time so many nanoseconds after the Unix epoch, or before it.
 fn system_time(unix_ns: i64) -> SystemTime {
     let distance = Duration::from_nanos(unix_ns.unsigned_abs());

@@ -26,10 +26,27 @@ pub(crate) fn put_nine(number: u32, digits: &mut [u8; 9]) {
     const FIRST: u64 = 1_441_151_881;
     // The first digit is in the upper half, and the others are a fraction in the lower one, a little too large, by less
     // than one of the last digit. A product with 100 brings the next two digits up.
-    let mut rest = ((u64::from(number) * FIRST) >> 25) + 1;
+    let rest = ((u64::from(number) * FIRST) >> 25) + 1;
     let [first, pairs @ ..] = digits;
     *first = b'0' + (rest >> 32) as u8;
-    for pair in pairs.as_chunks_mut().0 {
+    put_fraction(rest, pairs);
+}
+
+/// The digits of a number below 10⁸.
+#[inline]
+fn put_eight(number: u32, digits: &mut [u8; 8]) {
+    /// Two to the power of 57 divided by 10⁶, rounded up.
+    const FIRST: u64 = 144_115_188_076;
+    let rest = ((u64::from(number) * FIRST) >> 25) + 1;
+    let [first @ .., _, _, _, _, _, _] = digits;
+    *first = PAIRS[(rest >> 32) as usize];
+    put_fraction(rest, &mut digits[2..]);
+}
+
+/// The first digits of the fraction that the lower half of `rest` is.
+#[inline]
+fn put_fraction(mut rest: u64, digits: &mut [u8]) {
+    for pair in digits.as_chunks_mut().0 {
         rest = (rest & u64::from(u32::MAX)) * 100;
         *pair = PAIRS[(rest >> 32) as usize];
     }
@@ -66,9 +83,7 @@ impl SlowNumber {
         out.extend_from_slice(&self.text);
         out.extend_from_slice(&[0; 8]);
         out.truncate(begin + self.length + 8);
-        let Some([a, b, six @ ..]) = out.last_chunk_mut::<8>() else { return };
-        [*a, *b] = PAIRS[(low / 1_000_000 % 100) as usize];
-        put_six(low % 1_000_000, six);
+        out.last_chunk_mut().into_iter().for_each(|digits| put_eight(low, digits));
     }
 
     #[cold]
@@ -99,12 +114,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nine_digits_are_those_of_std() {
+    fn eight_and_nine_digits_are_those_of_std() {
         let powers = (0..9).flat_map(|power| (0..20).map(move |more| 10_u32.pow(power).saturating_sub(10) + more));
         for number in powers.chain((0..1_000_000_000).step_by(9_973)).chain(999_999_000..1_000_000_000) {
             let mut digits = [0; 9];
             put_nine(number, &mut digits);
             assert_eq!(String::from_utf8_lossy(&digits), format!("{number:09}"));
+            let (number, mut digits) = (number % 100_000_000, [0; 8]);
+            put_eight(number, &mut digits);
+            assert_eq!(String::from_utf8_lossy(&digits), format!("{number:08}"));
         }
     }
 

@@ -9,7 +9,7 @@ use diolog::{CallsiteInfo, Level, RecordRef};
 use crate::text::digits::{SlowNumber, number, quoted_number};
 use crate::text::escape;
 use crate::text::fields::{bytes_json, callsite_json, cut_json, fields_json, key_json, level_json, members_json};
-use crate::text::piece::Piece;
+use crate::text::piece::{NOTHING, Piece};
 use crate::text::when::When;
 
 /// The fields of a record to print.
@@ -71,7 +71,7 @@ pub(crate) enum Form {
         /// Local or UTC, with the space after it.
         when: When,
         /// The levels by their numbers, with the space after each; first of all one that is not known.
-        levels: [Piece; Level::ALL.len() + 1],
+        levels: Box<[Piece; Level::ALL.len() + 1]>,
         /// Whether levels and names have colours.
         colours: bool,
     },
@@ -105,7 +105,7 @@ impl Form {
                 out.push(b' ');
             })
         };
-        Form::Text { when: when.within(before, after), levels: std::array::from_fn(level), colours }
+        Form::Text { when: when.within(before, after), levels: Box::new(std::array::from_fn(level)), colours }
     }
 
     /// One object for each line.
@@ -174,9 +174,11 @@ impl Form {
     }
 
     /// Appends the record to `out`, with a line feed.
+    // Inlined with all of its parts, so that no line is built in memory.
+    #[inline(always)]
     pub(crate) fn write(&mut self, line: &Line<'_>, out: &mut Vec<u8>) {
         match self {
-            Form::Text { when, levels, colours } => text(line, when, levels, *colours, out),
+            Form::Text { when, levels, colours } => text(line, when, &levels[..], *colours, out),
             Form::Json { when, monotonic } => return json(line, when, monotonic, out),
             Form::Message => match line.content {
                 Content::Message(message) => out.extend_from_slice(message),
@@ -187,19 +189,24 @@ impl Form {
     }
 }
 
+#[inline(always)]
 fn text(line: &Line<'_>, when: &mut When, levels: &[Piece], colours: bool, out: &mut Vec<u8>) {
+    let level = levels.get(line.level.map_or(0, |level| level as usize)).unwrap_or(&NOTHING);
+    let before = match &line.content {
+        Content::Message(_) => &NOTHING,
+        Content::Structured { callsite, .. } => &callsite.before,
+    };
+    let pieces = [level, line.who, before];
     match line.unix_ns {
-        Some(unix_ns) => when.write(unix_ns, out),
-        None => since_boot(line.monotonic_ns, when, out),
+        Some(unix_ns) => when.write_before(unix_ns, pieces, out),
+        None => {
+            since_boot(line.monotonic_ns, when, out);
+            pieces.iter().for_each(|piece| piece.append_to(out));
+        }
     }
-    if let Some(level) = levels.get(line.level.map_or(0, |level| level as usize)) {
-        level.append_to(out);
-    }
-    line.who.append_to(out);
     match line.content {
         Content::Message(message) => escape::text(message, out),
         Content::Structured { callsite, record } => {
-            callsite.before.append_to(out);
             let start = out.len();
             record.write_message(out);
             if !callsite.is_plain {
@@ -213,6 +220,7 @@ fn text(line: &Line<'_>, when: &mut When, levels: &[Piece], colours: bool, out: 
     }
 }
 
+#[inline(always)]
 fn json(line: &Line<'_>, when: &mut When, monotonic: &mut SlowNumber, out: &mut Vec<u8>) {
     match line.unix_ns {
         Some(unix_ns) => when.write(unix_ns, out),

@@ -1,6 +1,7 @@
 //! Records and gaps from the reader as lines, for `cat` and `tail`.
 
-use diolog::{CallsiteInfo, Gap, RecordRef, RunId};
+use diolog::unstable::Source;
+use diolog::{CallsiteInfo, Gap, RecordRef};
 
 use crate::text::gap;
 use crate::text::line::{CallsiteShown, Content, Form, Line, Origin, ends_json};
@@ -11,9 +12,8 @@ pub(crate) struct Printer {
     form: Form,
     /// The log's name, if there are several.
     log: String,
-    /// The run of the last record, and its process.
-    run: Option<RunId>,
-    pid: Option<u32>,
+    /// That of the last run's first record.
+    source: Option<Source>,
     /// The ends of objects: see [`ends_json`].
     ends: [Piece; 2],
     callsites: Known<Callsite>,
@@ -26,8 +26,7 @@ impl Printer {
         Printer {
             form,
             log: log.unwrap_or_default(),
-            run: None,
-            pid: None,
+            source: None,
             ends: Default::default(),
             callsites: Known::default(),
             producers: Known::default(),
@@ -42,12 +41,12 @@ impl Printer {
             out.push(b'\n');
             return;
         }
-        if self.pid != record.pid() || self.run != Some(record.run()) {
+        if !self.source.as_ref().is_some_and(|source| source.has_process_of(record)) {
             self.begin_run(record);
         }
         let (form, log) = (&self.form, &self.log);
-        let producer =
-            self.producers.get(record.producer_id(), |known| known.is_of(record), || Producer::of(record, form, log));
+        let is_known = |known: &Producer| known.source.has_producer_of(record);
+        let producer = self.producers.get(record.producer_id(), is_known, || Producer::of(record, form, log));
         let content = match record.callsite_id() {
             None => Content::Message(record.message()),
             Some(id) => {
@@ -73,7 +72,7 @@ impl Printer {
 
     #[cold]
     fn begin_run(&mut self, record: &RecordRef<'_>) {
-        (self.run, self.pid) = (Some(record.run()), record.pid());
+        self.source = Some(Source::of(record));
         self.ends = ends_json(&record.run().to_string(), &self.log);
         (self.callsites, self.producers) = Default::default();
     }
@@ -95,24 +94,19 @@ impl Printer {
 
 /// A producer as it is shown.
 struct Producer {
-    id: u32,
-    tid: u32,
-    name: String,
+    source: Source,
     who: Piece,
 }
 
 impl Producer {
+    // Not among what each record needs.
+    #[cold]
+    #[inline(never)]
     fn of(record: &RecordRef<'_>, form: &Form, log: &str) -> Producer {
         let (id, tid, name) = (record.producer_id(), record.tid(), record.producer_name());
         let (service, host, pid) = (record.service(), record.host(), record.pid());
         let who = form.who(&Origin { log, service, host, pid, producer: id, name, tid });
-        Producer { id, tid, name: name.to_owned(), who }
-    }
-
-    /// Whether it is the record's, which is of the same run.
-    #[inline]
-    fn is_of(&self, record: &RecordRef<'_>) -> bool {
-        self.id == record.producer_id() && self.tid == record.tid() && self.name == record.producer_name()
+        Producer { source: Source::of(record), who }
     }
 }
 
@@ -124,6 +118,8 @@ struct Callsite {
 }
 
 impl Callsite {
+    #[cold]
+    #[inline(never)]
     fn of(id: u32, callsite: Option<&CallsiteInfo>, form: &Form) -> Callsite {
         Callsite { id, place: callsite.map(place), shown: form.callsite(id, callsite) }
     }
@@ -162,7 +158,9 @@ impl<T> Known<T> {
             self.0.resize_with(at + 1, || None);
         }
         let known = &mut self.0[at];
-        known.take_if(|known| !is_it(known));
+        if !known.as_ref().is_some_and(is_it) {
+            *known = None;
+        }
         known.get_or_insert_with(make)
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::text::digits::{put_nine, put_six};
+use crate::text::piece::{Piece, SHORT_BYTES};
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
@@ -69,6 +70,12 @@ impl When {
     /// Appends the time that is `unix_ns` nanoseconds after the Unix epoch.
     #[inline]
     pub(crate) fn write(&mut self, unix_ns: i64, out: &mut Vec<u8>) {
+        self.write_before(unix_ns, [], out);
+    }
+
+    /// Appends the time, and these pieces after it.
+    #[inline]
+    pub(crate) fn write_before<const MANY: usize>(&mut self, unix_ns: i64, pieces: [&Piece; MANY], out: &mut Vec<u8>) {
         let mut fraction = i128::from(unix_ns) - self.second_ns;
         if !(0..NANOSECONDS.into()).contains(&fraction) {
             self.enter_second(unix_ns.div_euclid(NANOSECONDS));
@@ -76,15 +83,26 @@ impl When {
         }
         let fraction = fraction as u32;
         let begin = out.len();
-        // A copy of a known length needs no call.
+        // A copy of a known length needs no call. With room for the pieces, so that the vector grows once.
         out.extend_from_slice(&self.frame);
-        out.truncate(begin + self.length);
-        let digits = &mut out[begin + self.fraction_at..];
+        out.extend_from_slice(&[[0; SHORT_BYTES]; MANY].as_flattened());
+        let line = &mut out[begin..];
+        let digits = &mut line[self.fraction_at..];
         if self.has_nanoseconds {
             digits.first_chunk_mut().into_iter().for_each(|digits| put_nine(fraction, digits));
         } else {
             digits.first_chunk_mut().into_iter().for_each(|digits| put_six(fraction / 1000, digits));
         }
+        let mut at = self.length;
+        for (done, piece) in pieces.iter().enumerate() {
+            let (Some((bytes, length)), Some(room)) = (piece.short(), line[at..].first_chunk_mut()) else {
+                out.truncate(begin + at);
+                return pieces[done..].iter().for_each(|piece| piece.append_to(out));
+            };
+            *room = *bytes;
+            at += length;
+        }
+        out.truncate(begin + at);
     }
 
     /// The time as a string, for a few of them.
