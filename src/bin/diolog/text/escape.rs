@@ -15,11 +15,38 @@ pub(crate) fn text(message: &[u8], out: &mut Vec<u8>) {
         return;
     }
     let mut rest = message;
+    // What is known of the first bytes from the window before.
+    let mut known: Option<[u16; MORE_BYTES]> = None;
     while !rest.is_empty() {
+        let mut padded;
+        let window: &Window = match rest.first_chunk() {
+            Some(window) => window,
+            None => {
+                padded = [0; size_of::<Window>()];
+                match rest.split_first_chunk::<WINDOW_BYTES>() {
+                    // A copy of a known length needs no call.
+                    Some((first, more)) => {
+                        padded[..WINDOW_BYTES].copy_from_slice(first);
+                        padded[WINDOW_BYTES..WINDOW_BYTES + more.len()].copy_from_slice(more);
+                    }
+                    None => padded[..rest.len()].copy_from_slice(rest),
+                }
+                &padded
+            }
+        };
+        // In two passes: an offset in `out` depends on all that stands before it, and must not wait until the CPU knows
+        // whether some bytes are a character.
+        let mut forms = window.map(u16::from);
+        if let Some(known) = known {
+            forms[..MORE_BYTES].copy_from_slice(&known);
+        }
+        find_letters(window, &mut forms);
+        known = forms.last_chunk().copied();
+        let taken = rest.len().min(WINDOW_BYTES);
         // Written in its place: bytes that are copied right after they were written have to be waited for.
         let begin = out.len();
-        out.resize(begin + rest.len().min(SEEN_BYTES) * SHOWN_BYTES + EIGHT_ROOM_BYTES, 0);
-        let (taken, length) = fill(rest, &mut out[begin..]);
+        out.resize(begin + WINDOW_BYTES * SHOWN_BYTES + EIGHT_ROOM_BYTES, 0);
+        let length = show(&forms[..taken], &mut out[begin..]);
         out.truncate(begin + length);
         rest = &rest[taken..];
     }
@@ -34,16 +61,10 @@ pub(crate) fn text_from(start: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Bytes of a message in which the characters begin that are shown at once.
-const PIECE_BYTES: usize = 256;
-
-/// The same with the rest of the last character.
-const SEEN_BYTES: usize = PIECE_BYTES + MORE_BYTES;
-
 /// The most bytes that a character has after its first.
 const MORE_BYTES: usize = 3;
 
-/// Bytes in which characters of several bytes are looked for together.
+/// Bytes of a message in which the characters begin that are shown at once.
 const WINDOW_BYTES: usize = 64;
 
 /// They, and the rest of the last character.
@@ -51,56 +72,6 @@ type Window = [u8; WINDOW_BYTES + MORE_BYTES];
 
 /// What each byte of a window is shown as, by its place in [`SHOWN`].
 type Forms = [u16; WINDOW_BYTES + MORE_BYTES];
-
-/// Shows the beginning of `message` in `room`. Returns how many bytes were shown, and as how many.
-///
-/// In two passes over the piece: an offset in `room` depends on all that stands before it, and must not wait until the
-/// CPU knows whether some bytes are a character.
-fn fill(message: &[u8], room: &mut [u8]) -> (usize, usize) {
-    let mut forms = [0; SEEN_BYTES + WINDOW_BYTES];
-    let seen = &message[..message.len().min(SEEN_BYTES)];
-    find_forms(seen, &mut forms);
-    let mut taken = message.len().min(PIECE_BYTES);
-    if taken == PIECE_BYTES {
-        // With the rest of a character that is cut.
-        taken += forms[PIECE_BYTES..seen.len()].iter().take_while(|form| **form >= PART).count();
-    }
-    (taken, show(&forms[..taken], room))
-}
-
-/// Says what each byte is shown as. There is room for a window more.
-#[inline(always)]
-fn find_forms(seen: &[u8], forms: &mut [u16]) {
-    let (words, rest) = seen.as_chunks::<LANES>();
-    for (forms, bytes) in forms.as_chunks_mut::<LANES>().0.iter_mut().zip(words) {
-        *forms = bytes.map(u16::from);
-    }
-    for (form, byte) in forms[seen.len() - rest.len()..].iter_mut().zip(rest) {
-        *form = u16::from(*byte);
-    }
-    let mut at = 0;
-    while at < seen.len() {
-        let mut padded;
-        let rest = &seen[at..];
-        let window: &Window = if let Some(window) = rest.first_chunk() {
-            window
-        } else {
-            padded = [0; size_of::<Window>()];
-            match seen.last_chunk::<WINDOW_BYTES>() {
-                // Some characters are found twice. A copy of a known length needs no call.
-                Some(last) if rest.len() <= WINDOW_BYTES => {
-                    padded[..WINDOW_BYTES].copy_from_slice(last);
-                    at = seen.len() - WINDOW_BYTES;
-                }
-                _ => padded[..rest.len()].copy_from_slice(rest),
-            }
-            &padded
-        };
-        let Some(forms) = forms[at..].first_chunk_mut() else { return };
-        find_letters(window, forms);
-        at += WINDOW_BYTES;
-    }
-}
 
 /// Characters of several bytes that are looked at without a branch, which the CPU would foresee wrongly: in random
 /// bytes there are rarely more in a window.
@@ -224,7 +195,8 @@ const EIGHT_MASK: usize = 8 * SHOWN_BYTES - 1;
 fn show_eight(forms: &[u16; 8], room: &mut [u8; EIGHT_ROOM_BYTES]) -> usize {
     let mut end = 0;
     for form in forms {
-        let shown = SHOWN[usize::from(*form) % SHOWN.len()];
+        // There is a place for each. A mask would make the compiler load all eight as a vector, and take it apart again.
+        let Some(&shown) = SHOWN.get(usize::from(*form)) else { return end };
         let place = end & EIGHT_MASK;
         room[place..place + SHOWN_BYTES].copy_from_slice(&(shown as u32).to_le_bytes());
         end += (shown >> LENGTH_AT) as usize;
@@ -553,10 +525,10 @@ mod tests {
     }
 
     #[test]
-    fn characters_across_the_ends_of_pieces_are_shown_as_anywhere() {
+    fn characters_across_the_ends_of_windows_are_shown_as_anywhere() {
         let letters = ["é", "日", "🦀", "\u{9b}", "\u{202e}", "\u{61c}"].map(str::as_bytes);
         let invalid = [&b"\xe0\x80\x80"[..], b"\xed\xa0\x80", b"\xf0\x80\x80\x80", b"\xf4\x90\x80\x80", b"\xe6\x97"];
-        for before in (0..2 * WINDOW_BYTES + 8).chain(PIECE_BYTES - 8..PIECE_BYTES + 8) {
+        for before in 0..3 * WINDOW_BYTES {
             for part in letters.iter().chain(&invalid) {
                 let message = [&vec![b'x'; before], *part, *part, b"\x80"].concat();
                 assert_eq!(as_text(&message), described(&message), "{before} {part:x?}");
