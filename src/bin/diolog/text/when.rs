@@ -83,9 +83,9 @@ impl When {
         }
         let fraction = fraction as u32;
         let begin = out.len();
-        // A copy of a known length needs no call. With room for the pieces, so that the vector grows once.
+        // Copies of a known length need no call. The second one is the room for the pieces.
         out.extend_from_slice(&self.frame);
-        out.extend_from_slice(&[[0; SHORT_BYTES]; MANY].as_flattened());
+        out.extend_from_slice([[0; SHORT_BYTES]; MANY].as_flattened());
         let line = &mut out[begin..];
         let digits = &mut line[self.fraction_at..];
         if self.has_nanoseconds {
