@@ -46,7 +46,9 @@ pub(super) struct KnownProducer {
     /// Its last row, with the counts after the last block.
     pub(super) row: ProducerRow,
     /// The time of its last record, if that is in one of the blocks; else 0.
-    pub(super) last_ns: u64,
+    last_ns: u64,
+    /// Its records before the blocks, if there are any, have no later time.
+    earlier_ns: u64,
     /// Its records in missing blocks, in order.
     pub(super) parts: Vec<HoleRecords>,
     /// All blocks below this number are accounted for in `row`.
@@ -70,7 +72,13 @@ pub(super) struct HoleRecords {
 impl KnownProducer {
     /// A producer with this row, and nothing in missing blocks.
     pub(super) fn from_row(row: ProducerRow) -> KnownProducer {
-        KnownProducer { row, last_ns: 0, parts: Vec::new(), seen_below: 0 }
+        KnownProducer { row, last_ns: 0, earlier_ns: 0, parts: Vec::new(), seen_below: 0 }
+    }
+
+    /// The time of its last record, or a later one if that is in none of the blocks. A recovered record that follows has
+    /// no earlier time: a recovery and the writer convert ticks by different anchors, and differ by nanoseconds.
+    pub(super) fn last_ns(&self) -> u64 {
+        if self.last_ns > 0 { self.last_ns } else { self.earlier_ns }
     }
 }
 
@@ -89,10 +97,16 @@ impl RunAccount {
         {
             match item {
                 TailItem::Newer => account.obstacle = Some("a newer diolog has written some of its blocks"),
-                TailItem::Baseline(number, rows) => {
+                TailItem::Baseline(baseline) => {
                     account.has_baseline = true;
-                    account.miss_below(number);
-                    rows.iter().for_each(|row| account.take_row(number, row));
+                    account.miss_below(baseline.number);
+                    for row in baseline.rows {
+                        account.take_row(baseline.number, row);
+                        let known = account.producers.get_mut(&row.id).filter(|_| row.records > 0);
+                        if let Some((known, made_ns)) = known.zip(baseline.made_ns) {
+                            known.earlier_ns = made_ns;
+                        }
+                    }
                 }
                 TailItem::Block(block) => {
                     account.miss_below(block.number);
@@ -158,7 +172,7 @@ impl RunAccount {
         if row.next_sequence >= known.row.next_sequence {
             let before = std::mem::replace(&mut known.row, row.clone());
             if !sequences.is_empty() && !between.is_empty() {
-                let (after_ns, before_ns) = (known.last_ns, u64::MAX);
+                let (after_ns, before_ns) = (known.last_ns(), u64::MAX);
                 known.parts.push(HoleRecords { row: before, sequences, holes: between, after_ns, before_ns });
             }
         }

@@ -187,6 +187,8 @@ impl<'a> Composer<'a> {
         let HoleRecords { row, sequences, holes, after_ns, before_ns } = part;
         let Range { start, end } = sequences;
         // The counts are those before the part.
+        // If the record before them is in no block, the bound after it may be later than the record that follows.
+        let after_ns = after_ns.min(before_ns);
         let after = (std::mem::replace(&mut source.row, row), std::mem::replace(&mut source.last_ns, after_ns));
         let is_full = self.move_records(source, block, Bounds { begin: start, end, before_ns });
         let row = std::mem::replace(&mut source.row, after.0);

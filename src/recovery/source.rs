@@ -50,7 +50,10 @@ impl LeftRing {
         let is_known = known.is_some() || is_ended;
         let name = std::mem::take(&mut slot.name);
         let (row, last_ns, mut parts) = match known {
-            Some(known) => (known.row, known.last_ns, known.parts),
+            Some(known) => {
+                let last_ns = known.last_ns();
+                (known.row, last_ns, known.parts)
+            }
             None => (new_row(slot.producer, slot.tid, name), 0, Vec::new()),
         };
         parts.reverse();

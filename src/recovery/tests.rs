@@ -154,6 +154,35 @@ fn what_was_accepted_and_not_yet_written_is_there_once() {
 }
 
 #[test]
+fn times_do_not_go_back_after_a_record_in_an_earlier_segment() {
+    let parent = directory();
+    let logger = logger(&parent.path().join("log"));
+    let [quiet, busy] = ["quiet", "busy"].map(|name| logger.producer_named(name).expect("a producer"));
+    quiet.log(Level::Info, "first");
+    logger.flush().expect("durable");
+    logger.rotate().expect("in another segment");
+    let meanwhile = || {
+        busy.log(Level::Info, "meanwhile");
+        logger.flush().expect("durable");
+    };
+    while logger.stats().rotations() == 0 {
+        meanwhile();
+    }
+    // The last one says that those before it are durable.
+    (0..3).for_each(|_| meanwhile());
+    quiet.log(Level::Info, "second");
+    let mut rings = rings(&logger);
+    // As a recovery may see it, which converts ticks by another anchor than the writer: earlier than the first record.
+    let ring = rings.iter_mut().find(|ring| ring.name == "quiet").expect("its ring");
+    let (first_ticks, second_ticks) = (16..24, 32 + 16..32 + 24);
+    let ticks = u64::from_le_bytes(ring.bytes[first_ticks].try_into().expect("a word")) - 1_000_000;
+    ring.bytes[second_ticks].copy_from_slice(&ticks.to_le_bytes());
+    let dead = Dead::of(&parent.path().join("log"), rings);
+    let recovery = recovered(&dead);
+    assert_eq!((recovery.records, recovery.segment), (1, Some(3)), "{recovery}");
+}
+
+#[test]
 fn records_in_window_and_reserve_are_merged_by_their_numbers() {
     let parts = Parts::new(false);
     let options = RingOptions { enters_reserve: true, ..RingOptions::window(4096) };

@@ -34,12 +34,21 @@ pub(crate) struct RunTail {
 
 /// The next part of a tail.
 pub(crate) enum TailItem<'a> {
-    /// Producers as the blocks below this number account for them.
-    Baseline(u64, &'a [ProducerRow]),
+    /// The beginning of a segment.
+    Baseline(Baseline<'a>),
     /// A good block.
     Block(TailBlock<'a>),
     /// A block that only a newer diolog can read.
     Newer,
+}
+
+/// Producers as the blocks before a segment account for them.
+pub(crate) struct Baseline<'a> {
+    /// The number of the segment's first block.
+    pub(crate) number: u64,
+    pub(crate) rows: &'a [ProducerRow],
+    /// A moment when the writer had made all the blocks below `number`. `None` if a recovery has written the segment.
+    pub(crate) made_ns: Option<u64>,
 }
 
 /// A good block.
@@ -162,8 +171,13 @@ impl RunTail {
                         && self.loaded.read(&file, 0, &block_0)?
                     {
                         self.loaded.take_apart(&block_0, &mut self.callsites);
-                        let number = self.run.segments()[segment].first_number;
-                        return Ok(Some(TailItem::Baseline(number, &self.loaded.rows)));
+                        let Segment { first_number: number, header, .. } = &self.run.segments()[segment];
+                        let is_recovered = header.as_ref().is_some_and(|header| header.is_recovered());
+                        // The writer reads the clocks for it when it begins the segment.
+                        let anchor = self.loaded.anchors.first().filter(|_| !is_recovered);
+                        let made_ns = anchor.map(|anchor| anchor.monotonic_ns.get());
+                        let baseline = Baseline { number: *number, rows: &self.loaded.rows, made_ns };
+                        return Ok(Some(TailItem::Baseline(baseline)));
                     }
                 }
                 Some(Item::Block(block)) => {
