@@ -338,8 +338,8 @@ impl Logger {
     /// It runs on the writer thread, which does nothing else meanwhile: set a flag or send a message, and return. In
     /// the callback, a flush of this log, or of another log of the same [`Engine`](crate::Engine), would wait for
     /// itself, so it returns an error. A `close` there does not wait. A `Logger` that the callback holds keeps the log
-    /// open until somebody closes it. On Linux that thread blocks all signals but those of faults, and so would a process
-    /// that the callback starts.
+    /// open until somebody closes it. On Linux that thread blocks all signals but those of faults, and so would a
+    /// process that the callback starts.
     pub fn on_state_change(&self, callback: impl Fn(State) + Send + Sync + 'static) {
         self.shared().published.on_state_change(callback);
     }

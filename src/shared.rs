@@ -68,8 +68,8 @@ pub(crate) struct OwnWriter {
     /// Woken for a flush, a rotation or a close.
     pub(crate) thread: Thread,
     pub(crate) id: WriterId,
-    /// A record of any of its logs has asked for a flush or a snapshot. The thread looks here while it sleeps, and clears
-    /// it.
+    /// A record of any of its logs has asked for a flush or a snapshot. The thread looks here while it sleeps, and
+    /// clears it.
     pub(crate) asked: Arc<AtomicBool>,
 }
 

@@ -171,9 +171,9 @@ config! {
         ///
         /// This is the ring's *window*, which the producer uses while the writer keeps up. It holds the records that a
         /// thread appends while the writer sleeps, for up to 10 ms (40 ms if it serves hundreds of logs): 1 MiB holds
-        /// some 12,000 records of 64 bytes. Longer bursts continue in the reserve, at some ten nanoseconds more for each
-        /// record: see [`reserve_bytes`](Config::reserve_bytes). The memory is allocated and faulted in when the producer
-        /// is made. From 1 MiB up it consists of huge pages; two windows of 1 MiB share one.
+        /// some 12,000 records of 64 bytes. Longer bursts continue in the reserve, at some ten nanoseconds more for
+        /// each record: see [`reserve_bytes`](Config::reserve_bytes). The memory is allocated and faulted in when the
+        /// producer is made. From 1 MiB up it consists of huge pages; two windows of 1 MiB share one.
         ///
         /// Too small: bursts soon leave the window (or make callers wait), and blocks are sealed early, because a block
         /// is sealed when it holds a quarter of the window. Larger than the L2 cache: the tail latency of appends

@@ -324,8 +324,8 @@ impl PackedHead {
         PackedHead::of(bytes, code, delta_ns, length, before_length + length_bytes)
     }
 
-    /// As [`read`](Self::read), quickly: `None` also for a head of more than eight bytes, which few have, and for one at
-    /// the end of `bytes`.
+    /// As [`read`](Self::read), quickly: `None` also for a head of more than eight bytes, which few have, and for one
+    /// at the end of `bytes`.
     #[inline(always)]
     pub(crate) fn read_short(bytes: &[u8]) -> Option<PackedHead> {
         // One load gives all three numbers.

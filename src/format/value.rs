@@ -286,9 +286,9 @@ impl<'a> Values<'a> {
         Some(Fraction::from_word(word))
     }
 
-    /// Takes the first values apart, which must be numbers of 64 bits. Gives for each the word that it is packed as, which
-    /// is below 2⁵⁶, or [`PLACE`] and the offset of its bytes, if it is not packed or takes nine bytes. Returns how many
-    /// can be read, and the offset after them.
+    /// Takes the first values apart, which must be numbers of 64 bits. Gives for each the word that it is packed as,
+    /// which is below 2⁵⁶, or [`PLACE`] and the offset of its bytes, if it is not packed or takes nine bytes. Returns
+    /// how many can be read, and the offset after them.
     #[inline(always)]
     pub(crate) fn split_words(&self, words: &mut [u64]) -> (usize, usize) {
         let bytes = self.rest;

@@ -117,8 +117,9 @@ impl RecorderRings {
         Some(end)
     }
 
-    /// Empties the ring of the producer that ended first, if the rings of ended producers take too much, if there are as
-    /// many rings as a snapshot can have, or if the budget has no memory. Otherwise takes memory for a new ring. `None` if neither is possible.
+    /// Empties the ring of the producer that ended first, if the rings of ended producers take too much, if there are
+    /// as many rings as a snapshot can have, or if the budget has no memory. Otherwise takes memory for a new ring.
+    /// `None` if neither is possible.
     fn take_ended_or_memory(&self) -> Option<Found> {
         let bytes = self.rules.ring_bytes as u64;
         let mut rings = lock(&self.rings);

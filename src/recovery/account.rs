@@ -75,8 +75,8 @@ impl KnownProducer {
         KnownProducer { row, last_ns: 0, earlier_ns: 0, parts: Vec::new(), seen_below: 0 }
     }
 
-    /// The time of its last record, or a later one if that is in none of the blocks. A recovered record that follows has
-    /// no earlier time: a recovery and the writer convert ticks by different anchors, and differ by nanoseconds.
+    /// The time of its last record, or a later one if that is in none of the blocks. A recovered record that follows
+    /// has no earlier time: a recovery and the writer convert ticks by different anchors, and differ by nanoseconds.
     pub(super) fn last_ns(&self) -> u64 {
         if self.last_ns > 0 { self.last_ns } else { self.earlier_ns }
     }

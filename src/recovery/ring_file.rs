@@ -34,8 +34,8 @@ const _: () = assert!(crate::crash::layout::CONTROL_BYTES as usize >= crate::rin
 /// claims to be very long.
 const SLOTS_MAX: usize = 1 << 18;
 
-/// The highest id of a callsite. Ids are given from 1 on, and a recovery keeps a table of all of them, with some 100 bytes
-/// for each.
+/// The highest id of a callsite. Ids are given from 1 on, and a recovery keeps a table of all of them, with some 100
+/// bytes for each.
 const CALLSITES_MAX: u32 = 1 << 18;
 
 /// How long a recovery waits for the lock, which another log's recovery may have at that moment. It does not wait for

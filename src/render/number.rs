@@ -60,8 +60,8 @@ const fn eight_letters(value: u64) -> u64 {
     /// Two to the power of 57 divided by 10⁶, rounded up.
     const FIRST: u64 = (1_u64 << 57).div_ceil(1_000_000);
     const LOW: u64 = u32::MAX as u64;
-    // The first two digits are in the upper half, and the others are a fraction in the lower one, a little too large, by
-    // less than one of the last digit. A product with 100 brings the next two digits up.
+    // The first two digits are in the upper half, and the others are a fraction in the lower one, a little too large,
+    // by less than one of the last digit. A product with 100 brings the next two digits up.
     let first = ((value * FIRST) >> 25) + 1;
     let second = (first & LOW) * 100;
     let third = (second & LOW) * 100;

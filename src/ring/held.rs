@@ -4,9 +4,9 @@
 //!    else. It borrows the end exclusively, so no other claim is made. The consumer reads nothing after
 //!    `write_position`, which does not move during that time.
 //!
-//! Nothing is published before the commit, and without a commit nothing has to be undone: a `HeldRoom` that is dropped, or
-//! forgotten, leaves the ring like any dropped claim. The memory of a loom model has no bytes that can be lent, so the
-//! model keeps the payload in a vector.
+//! Nothing is published before the commit, and without a commit nothing has to be undone: a `HeldRoom` that is dropped,
+//! or forgotten, leaves the ring like any dropped claim. The memory of a loom model has no bytes that can be lent, so
+//! the model keeps the payload in a vector.
 
 #![allow(unsafe_code, reason = "claimed bytes of the ring are lent out as a slice")]
 

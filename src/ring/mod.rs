@@ -40,7 +40,8 @@
 //! *Claim* finds room, *fill* writes head and payload there, *commit* publishes them and takes the sequence number. If
 //! a claim is dropped before its commit, no number is taken and the consumer sees nothing. Two harmless effects may
 //! remain: a skip that was already written, which the next commit publishes; and, in an overwriting ring, the loss of
-//! the records that were given up for the claim, which are counted. [`HeldRoom`] is a claim that the caller fills in place.
+//! the records that were given up for the claim, which are counted. [`HeldRoom`] is a claim that the caller fills in
+//! place.
 //!
 //! # Invariants
 //!

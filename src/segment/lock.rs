@@ -54,8 +54,8 @@ impl LogLock {
     /// beside the segments.
     ///
     /// # Errors
-    /// As [`LogLock::take`], [`LogLocation::restore`], and [`LogLocation::complete`]. Without a new lock, the old one is
-    /// kept.
+    /// As [`LogLock::take`], [`LogLocation::restore`], and [`LogLocation::complete`]. Without a new lock, the old one
+    /// is kept.
     pub(super) fn renew(&mut self, location: &LogLocation) -> Result<()> {
         location.restore()?;
         let directory = location.directory();

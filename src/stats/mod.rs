@@ -40,7 +40,7 @@ pub use write_errors::WriteErrorsBy;
 /// - in each row of producers, and in the sums, attempts are at least the records written and lost;
 /// - sums are those of the rows;
 /// - durable records are at most the written ones;
-/// - no count is lower than in an earlier call. [`accepted`](Stats::accepted) is a difference of two, and may be.
+/// - no count is lower than in an earlier call. [`accepted`](Stats::accepted) is a difference of two, and may be lower.
 ///
 /// Records that the level filters out are in none of them.
 ///

@@ -19,8 +19,8 @@ const SLEEP_MAX: Duration = Duration::from_millis(10);
 const LONG_TURN_SLEEP_MAX: Duration = Duration::from_millis(40);
 const SLEEP_TO_TURNS: u32 = 100;
 
-/// How often the writer looks, while it sleeps, whether a record has asked for a flush or a snapshot, if records may. An
-/// append wakes nobody. A look reads one flag; a turn over all logs and rings would take much longer.
+/// How often the writer looks, while it sleeps, whether a record has asked for a flush or a snapshot, if records may.
+/// An append wakes nobody. A look reads one flag; a turn over all logs and rings would take much longer.
 const REQUEST_LOOK: Duration = Duration::from_millis(1);
 
 /// A sleep is as long as the quiet time before it, up to 1 ms; beyond that, 1/128 of the quiet time: 2 ms after a
@@ -112,8 +112,8 @@ impl Idle {
         if self.records_may_ask { sleep.min(REQUEST_LOOK) } else { sleep }
     }
 
-    /// Sleeps for `time`, or until a record has asked for something, by calls of `park`, which returns `false` if something
-    /// has ended it early. `is_asked` takes the request.
+    /// Sleeps for `time`, or until a record has asked for something, by calls of `park`, which returns `false` if
+    /// something has ended it early. `is_asked` takes the request.
     pub(crate) fn sleep(&self, time: Duration, is_asked: impl Fn() -> bool, mut park: impl FnMut(Duration) -> bool) {
         let mut left = time;
         while !left.is_zero() {

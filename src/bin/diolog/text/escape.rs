@@ -195,7 +195,8 @@ const EIGHT_MASK: usize = 8 * SHOWN_BYTES - 1;
 fn show_eight(forms: &[u16; 8], room: &mut [u8; EIGHT_ROOM_BYTES]) -> usize {
     let mut end = 0;
     for form in forms {
-        // There is a place for each. A mask would make the compiler load all eight as a vector, and take it apart again.
+        // There is a place for each. A mask would make the compiler load all eight as a vector, and take it apart
+        // again.
         let Some(&shown) = SHOWN.get(usize::from(*form)) else { return end };
         let place = end & EIGHT_MASK;
         room[place..place + SHOWN_BYTES].copy_from_slice(&(shown as u32).to_le_bytes());
