@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crossbeam_utils::CachePadded;
 use super::listener::Listener;
 use crate::clock::Clock;
 use crate::level::Level;
-use crate::sync::lock;
+use crate::sync::{lock, try_lock};
 
 /// If a listener does not return for this long at a log's end, logs that end after that treat it as hung.
 const HUNG_AFTER: Duration = Duration::from_secs(1);
@@ -130,11 +130,7 @@ impl Outlet {
     /// # Errors
     /// The batch, to be passed on later.
     pub(super) fn try_push(&self, batch: Batch) -> Result<(), Batch> {
-        let inner = match self.inner.try_lock() {
-            Ok(inner) => inner,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(batch),
-        };
+        let Some(inner) = try_lock(&self.inner) else { return Err(batch) };
         self.push_locked(inner, batch);
         Ok(())
     }
