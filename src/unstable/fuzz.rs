@@ -60,8 +60,8 @@ fn shard(bytes: &[u8]) {
     reader::fuzz::read_block(bytes);
     let mut rest = bytes;
     while let Some((_, records, after)) = ShardHeader::split(rest) {
-        let head = PackedHead::read(records);
-        assert!(PackedHead::read_short(records).is_none_or(|short| Some(short) == head), "two heads");
+        let short = PackedHead::read(records).filter(|head| records.len() >= 8 && head.head_bytes <= 8);
+        assert!(PackedHead::read_short(records) == short, "two heads");
         rest = after;
     }
 }
