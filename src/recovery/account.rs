@@ -102,7 +102,9 @@ impl RunAccount {
                     account.miss_below(baseline.number);
                     for row in baseline.rows {
                         account.take_row(baseline.number, row);
-                        let known = account.producers.get_mut(&row.id).filter(|_| row.records > 0);
+                        // The first segment that counts its records gives the tightest bound.
+                        let is_new = |known: &&mut KnownProducer| row.records > 0 && known.earlier_ns == 0;
+                        let known = account.producers.get_mut(&row.id).filter(is_new);
                         if let Some((known, made_ns)) = known.zip(baseline.made_ns) {
                             known.earlier_ns = made_ns;
                         }
