@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
 use crate::own_thread::{self, Role};
 use crate::ring::{Budget, ConsumerEnd, DropCounts, ProducerEnd, Ring, RingMaker, RingOptions, Slots};
-use crate::stats::{Drained, ProducerCounts, ProducerStats, Producers, RingMemoryStats};
+use crate::stats::{Drained, ExactLooks, ProducerCounts, ProducerStats, Producers, RingMemoryStats};
 use crate::sync::{lock, try_lock};
 
 /// A new producer's ring, on its way to the writer.
@@ -84,6 +85,7 @@ struct Inner {
     ended_producers: u64,
     /// The sums over those.
     ended: ProducerCounts,
+    looks: ExactLooks,
 }
 
 struct Live {
@@ -92,21 +94,27 @@ struct Live {
     ring: Arc<Ring>,
     ring_bytes: u64,
     drained: Arc<Drained>,
+    /// The attempts at the last exact look.
+    attempted: u64,
 }
 
 impl Live {
-    fn row(&self, id: u32) -> ProducerStats {
+    /// The producer's figures. If they need not be exact, its attempts are those of the last exact look, or those that
+    /// its losses and the writer prove.
+    fn row(&mut self, id: u32, exact: bool) -> ProducerStats {
         // The writer's account first: what it has taken was attempted. But it may have taken a record that its producer
         // has committed and not yet counted, so that its account, and the losses, count as attempts in any case.
         let drained = self.drained.read();
-        let counts = self.ring.control().counts();
+        let control = self.ring.control();
+        let counts = if exact { control.counts() } else { control.counts_without_attempts() };
+        self.attempted = self.attempted.max(counts.attempted);
         ProducerStats {
             id,
             tid: self.tid,
             name: self.name.clone(),
             ring_bytes: self.ring_bytes,
             high_water_bytes: drained.high_water_bytes,
-            attempted: counts.attempted.max(drained.written + counts.dropped + counts.overwritten),
+            attempted: self.attempted.max(drained.written + counts.dropped + counts.overwritten),
             written: drained.written,
             truncated: drained.truncated,
             payload_bytes: drained.payload_bytes,
@@ -200,7 +208,7 @@ impl Registry {
         let (tid, name, ring) = (arrival.tid, arrival.name.clone(), Arc::clone(producer.ring()));
         let (ring_bytes, drained) = (producer.capacity() as u64, Arc::clone(&arrival.drained));
         ring.assign(arrival.id, tid, &name);
-        inner.live.insert(arrival.id, Live { tid, name, ring, ring_bytes, drained });
+        inner.live.insert(arrival.id, Live { tid, name, ring, ring_bytes, drained, attempted: 0 });
         inner.arrivals.push(arrival);
         // Release: _registry changed_.
         self.changed.store(true, Ordering::Release);
@@ -314,9 +322,9 @@ impl Registry {
     pub(crate) fn recycle(&self, id: u32, producer: ProducerEnd, mut consumer: ConsumerEnd) {
         consumer.give_back_all();
         let mut inner = lock(&self.inner);
-        let live = inner.live.remove(&id).expect("a producer is live until its ring is recycled");
+        let mut live = inner.live.remove(&id).expect("a producer is live until its ring is recycled");
         inner.ended_producers += 1;
-        inner.ended.add(&live.row(id).counts());
+        inner.ended.add(&live.row(id, true).counts());
         drop(live);
         producer.ring().vacate();
         // The lock orders this before the next producer.
@@ -361,8 +369,19 @@ impl Registry {
 
     /// The counts of all producers, those that have ended included.
     pub(crate) fn counts(&self) -> Producers {
-        let inner = lock(&self.inner);
-        let live: Vec<_> = inner.live.iter().map(|(&id, live)| live.row(id)).collect();
+        self.counts_by(|_| true)
+    }
+
+    /// As [`counts`](Self::counts), but if that is asked for often, attempts of the last milliseconds may be missing:
+    /// see [`ExactLooks`].
+    pub(crate) fn recent_counts(&self) -> Producers {
+        self.counts_by(|looks| looks.take(Instant::now()))
+    }
+
+    fn counts_by(&self, may_look: impl FnOnce(&mut ExactLooks) -> bool) -> Producers {
+        let mut inner = lock(&self.inner);
+        let exact = may_look(&mut inner.looks);
+        let live: Vec<_> = inner.live.iter_mut().map(|(&id, live)| live.row(id, exact)).collect();
         let Inner { ended_producers, ended, .. } = *inner;
         drop(inner);
         let mut totals = ended;

@@ -202,7 +202,7 @@ impl Shared {
 
     /// The log's figures now.
     pub(crate) fn stats(&self) -> Stats {
-        let producers = || self.registry.counts();
+        let producers = || self.registry.recent_counts();
         let mut stats = Stats::collect(&self.published, producers, self.refused_by(), self.hidden.load(Relaxed));
         stats.listeners = self.listening.stats();
         stats.recorder = self.recorder.as_ref().map(Recorder::stats);

@@ -49,6 +49,25 @@ fn zeros_at_ends_of_blocks(bytes: &[u8]) -> u64 {
 }
 
 #[test]
+fn an_append_is_in_the_figures_at_once_unless_they_are_asked_for_all_the_time() {
+    let directory = support::directory();
+    let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    let mut appended = 0;
+    for _ in 0..60 {
+        assert_eq!(producer.log(Level::Info, b"a record"), Outcome::Written);
+        appended += 1;
+        assert_eq!(logger.stats().attempted, appended);
+    }
+    for _ in 0..5 {
+        assert_eq!(producer.log(Level::Info, b"a record"), Outcome::Written);
+        appended += 1;
+        while logger.stats().attempted < appended {}
+        assert_eq!(logger.stats().attempted, appended);
+    }
+}
+
+#[test]
 fn the_high_water_mark_is_what_the_writer_has_seen_in_the_ring() {
     let directory = support::directory();
     let control = Control::default();

@@ -6,6 +6,7 @@
 
 mod close_report;
 mod distribution;
+mod exact_looks;
 mod families;
 mod listener;
 mod losses;
@@ -24,6 +25,7 @@ use crate::format::DroppedBy;
 pub use crate::format::State;
 pub use close_report::CloseReport;
 pub use distribution::Distribution;
+pub(crate) use exact_looks::ExactLooks;
 pub use listener::ListenerStats;
 pub use losses::{Losses, ProducerLosses};
 pub(crate) use producers::{Drained, Producers};
@@ -47,6 +49,10 @@ pub use write_errors::WriteErrorsBy;
 /// A call takes some microseconds, and a little more for each live producer. It stores to no cache line of a producer,
 /// and neither an append nor a write waits for it. For a moment it holds a lock that is taken when producers come and
 /// go.
+///
+/// The next append has to fetch back a cache line that a call has read. So calls read it 100 times a second, after 64 in
+/// a row. If there are more, [`attempted`](Stats::attempted) of these may lack attempts of the last 10 ms that the
+/// writer has not taken yet.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
