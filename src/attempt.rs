@@ -8,8 +8,8 @@ use crate::format::{Kind, RecordFlags};
 use crate::gate::{Entered, Gate, Refusal};
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::recorder::{RecordedProducer, Recorder, RecorderEnd};
-use crate::ring::{DropCause, ProducerEnd};
+use crate::recorder::{Recorder, RecorderEnd};
+use crate::ring::{DropCause, Full, ProducerEnd};
 use crate::shared::Shared;
 
 /// The outcome of a record that is in a ring.
@@ -31,6 +31,7 @@ pub(crate) fn is_severe(level: Level) -> bool {
 ///
 /// # Errors
 /// Why it is refused.
+#[inline(always)]
 pub(crate) fn enter<'a>(
     gate: &Gate,
     end: &'a ProducerEnd,
@@ -41,27 +42,42 @@ pub(crate) fn enter<'a>(
     if record.has_target() { gate.enter_open(flag) } else { gate.enter(flag, level as u8) }
 }
 
-/// Appends a record that the log does not take to the ring of `producer` in its recorder, if the recorder takes it.
+/// Appends a record that the log does not take to a producer's ring in the recorder, if the recorder takes it.
+#[cold]
+#[inline(never)]
 pub(crate) fn append_to_recorder(
     shared: &Shared,
     recorder: &Recorder,
     end: &RecorderEnd,
-    producer: impl FnOnce() -> RecordedProducer,
     level: Level,
     record: &mut (impl Appendable + ?Sized),
-    ticks: impl FnOnce() -> u64,
 ) -> Outcome {
-    if !recorder.rings.keeps(level) {
+    let Recorder { rings, triggers, .. } = recorder;
+    if !rings.keeps(level) || shared.gate.is_shut() {
         return refuse(shared, shared.gate.refusal());
     }
-    let tag = |record: &_| tag(Appendable::kind(record), level, flags(record));
-    match end.append(&recorder.rings, &shared.gate, producer, record, tag, ticks) {
-        Ok(outcome) => {
-            recorder.triggers.note_level(level);
-            outcome
+    let Some(end) = end.in_ring(rings, |producer| shared.registry.identity(producer).unwrap_or_default()) else {
+        rings.count_unrecorded();
+        triggers.note_level(level);
+        return Outcome::Filtered;
+    };
+    let entered = match shared.gate.enter_open(end.control().append_flag()) {
+        Ok(entered) => entered,
+        Err(refusal) => return refuse(shared, refusal),
+    };
+    record.cut_to(rings.message_bytes_max());
+    let tag = tag(record.kind(), level, flags(record));
+    let outcome = match end.append(tag, record, || shared.clock.ticks()) {
+        Ok(()) => Outcome::Recorded,
+        Err(Full) => {
+            // A snapshot is copying the ring. The attempt is counted, so that the snapshot shows the gap.
+            end.drop_attempt(DropCause::Full);
+            Outcome::Filtered
         }
-        Err(refusal) => refuse(shared, refusal),
-    }
+    };
+    drop(entered);
+    triggers.note_level(level);
+    outcome
 }
 
 /// Drops a record for which there is no room, and counts it by its cause.

@@ -18,7 +18,7 @@ use crate::gate::Refusal;
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::own_thread::{self, Role};
-use crate::recorder::{RecordedProducer, Recorder, RecorderEnd};
+use crate::recorder::{Recorder, RecorderEnd};
 use crate::ring::{DropCause, ProducerEnd};
 use crate::shared::{CommonProducer, Shared};
 use crate::sync::{Inside, lock};
@@ -75,10 +75,8 @@ pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable)
 
 /// Appends a record that the log does not take, if its recorder takes it.
 fn append_to_recorder(shared: &Shared, recorder: &Recorder, level: Level, record: &mut dyn Appendable) -> Outcome {
-    let ticks = shared.clock.ticks();
-    let outcome = with_producer(shared, |CommonProducer { id, recorder_end, .. }| {
-        let identity = || RecordedProducer { id: *id, tid: 0, name: NAME.to_owned() };
-        attempt::append_to_recorder(shared, recorder, recorder_end, identity, level, record, || ticks)
+    let outcome = with_producer(shared, |producer| {
+        attempt::append_to_recorder(shared, recorder, &producer.recorder_end, level, record)
     });
     match outcome {
         Ok(outcome) => outcome,
@@ -169,7 +167,7 @@ fn make(shared: &Shared) -> Result<CommonProducer, Refusal> {
         Error::Closed => Refusal::Closed,
         _ => Refusal::NoRing,
     })?;
-    Ok(CommonProducer { id, end, recorder_end: RecorderEnd::of_common_ring() })
+    Ok(CommonProducer { end, recorder_end: RecorderEnd::of_common_ring(id, NAME) })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::appendable::{Appendable, Message};
-use crate::attempt::{self, accepted, drop_newest, enter, flags, is_severe, refuse, tag};
+use crate::attempt::{accepted, append_to_recorder, drop_newest, enter, flags, is_severe, refuse, tag};
 use crate::clock::Clock;
 use crate::config::Overflow;
 use crate::elsewhere::{Elsewhere, Reentrant};
@@ -13,7 +13,7 @@ use crate::fields::{Kept, Scratch, ScratchCell, Structured, with_scratch};
 use crate::gate::{ByTarget, Entered, Refusal, Threshold};
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::recorder::{RecordedProducer, Recorder, RecorderEnd};
+use crate::recorder::RecorderEnd;
 use crate::ring::{CLASSES, Full, ProducerEnd};
 use crate::shared::Shared;
 use crate::waiting::wait_or_drop;
@@ -98,7 +98,7 @@ impl Producer {
             id,
             scratch: ScratchCell::new(message_bytes_max),
             claim_buffer: Vec::new(),
-            recorder_end: RecorderEnd::default(),
+            recorder_end: RecorderEnd::of(id),
             shared,
         }
     }
@@ -318,7 +318,7 @@ impl Producer {
     fn append_in_every_case(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
         let Some(end) = &self.end else { return self.append_elsewhere(level, record) };
         if let Some(recorder) = self.shared.recorder_of(level, record) {
-            return self.append_to_recorder(recorder, level, record);
+            return append_to_recorder(&self.shared, recorder, &self.recorder_end, level, record);
         }
         let entered = match enter(&self.shared.gate, end, level, record) {
             Ok(entered) => entered,
@@ -337,25 +337,6 @@ impl Producer {
             self.shared.ask_the_writer(level);
         }
         outcome
-    }
-
-    /// Appends a record that the log does not take, if its recorder takes it.
-    #[cold]
-    #[inline(never)]
-    fn append_to_recorder(
-        &self,
-        recorder: &Recorder,
-        level: Level,
-        record: &mut (impl Appendable + ?Sized),
-    ) -> Outcome {
-        let Producer { shared, id, .. } = self;
-        let identity = || {
-            let (tid, name) = shared.registry.identity(*id).unwrap_or_default();
-            RecordedProducer { id: *id, tid, name }
-        };
-        attempt::append_to_recorder(shared, recorder, &self.recorder_end, identity, level, record, || {
-            self.clock.ticks()
-        })
     }
 
     /// Appends a record of a logger without a log.

@@ -75,7 +75,6 @@ pub(crate) struct OwnWriter {
 
 /// The producer of the common ring.
 pub(crate) struct CommonProducer {
-    pub(crate) id: u32,
     pub(crate) end: ProducerEnd,
     pub(crate) recorder_end: RecorderEnd,
 }

@@ -19,7 +19,6 @@ mod snapshots;
 mod models;
 
 pub(crate) use end::RecorderEnd;
-pub(crate) use ring::RecordedProducer;
 pub(crate) use rings::{RecorderRings, RecorderRules};
 pub(crate) use snapshots::{Recorder, SnapshotPlace};
 pub(crate) use triggers::TriggerRules;

@@ -30,7 +30,7 @@ fn ends() -> (ProducerEnd, RecorderRing) {
     (producer, RecorderRing::new(RecordedProducer { id: 1, tid: 1, name: String::new() }, consumer))
 }
 
-/// Records so many attempts, as `RecorderEnd::append` does. Returns the numbers of those that were accepted.
+/// Records so many attempts, as `attempt::append_to_recorder` does. Returns the numbers of those that were accepted.
 fn record(producer: &ProducerEnd, attempts: u64) -> Vec<u64> {
     let mut accepted = Vec::new();
     for _ in 0..attempts {

@@ -88,6 +88,11 @@ impl RecorderRings {
         level <= self.rules.level
     }
 
+    /// The longest message that a ring takes. Longer ones are cut.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.rules.message_bytes_max
+    }
+
     /// Counts a record for which there is no ring.
     pub(crate) fn count_unrecorded(&self) {
         self.unrecorded.fetch_add(1, Relaxed);
