@@ -257,29 +257,22 @@ impl Shared {
     /// Asks the writer for a flush and a snapshot, if an accepted record of `level` [is to do
     /// that](Self::asks_the_writer). Makes no system call: the writer looks for requests a thousand times a second.
     pub(crate) fn ask_the_writer(&self, level: Level) {
-        if !self.asks_the_writer(level) {
-            return;
+        let asks_for_flush = self.asks_for_flush(level);
+        if asks_for_flush {
+            // Acquire and release: _record flush asked_. An exchange, so that the writer sees the commits of all who
+            // have asked before it, not only of the last one.
+            self.flush_asked.swap(true, AcqRel);
         }
-        if self.asks_for_flush(level) {
-            self.ask_for_flush();
-        }
-        if let Some(recorder) = &self.recorder {
-            recorder.triggers.note_level(level);
-        }
-        if let Some(writer) = self.writer.get() {
+        let has_asked_for_snapshot = self.recorder.as_ref().is_some_and(|recorder| recorder.triggers.note_level(level));
+        if (asks_for_flush || has_asked_for_snapshot)
+            && let Some(writer) = self.writer.get()
+        {
             // Release: _writer asked_.
             writer.asked.store(true, Release);
         }
     }
 
-    /// Asks for a flush for which nobody waits, after the append of the record that wants it. Makes no system call.
-    fn ask_for_flush(&self) {
-        // Acquire and release: _record flush asked_. An exchange, so that the writer sees the commits of all who have
-        // asked before it, not only of the last one.
-        self.flush_asked.swap(true, AcqRel);
-    }
-
-    /// Takes the request for such a flush, if there is one. Called by the writer, once a turn.
+    /// Takes the request for a flush for which nobody waits, if there is one. Called by the writer, once a turn.
     pub(crate) fn take_flush_asked(&self) -> bool {
         // Acquire: _record flush asked_.
         self.flush_asked.load(Relaxed) && self.flush_asked.swap(false, AcqRel)

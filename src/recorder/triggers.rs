@@ -83,12 +83,15 @@ impl Triggers {
         self.rules.on.is_some_and(|least_severe| level <= least_severe)
     }
 
-    /// Asks for a snapshot if a record of `level`, which was just appended, is to do that. Makes no system call.
-    pub(crate) fn note_level(&self, level: Level) {
-        if self.is_asked_by(level) {
-            // Acquire and release: _snapshot asked_. An exchange, as in `Shared::ask_for_flush`.
+    /// Asks for a snapshot if a record of `level`, which was just appended, is to do that. Returns whether it is. Makes
+    /// no system call.
+    pub(crate) fn note_level(&self, level: Level) -> bool {
+        let asks = self.is_asked_by(level);
+        if asks {
+            // Acquire and release: _snapshot asked_. An exchange, as in `Shared::ask_the_writer`.
             self.level_asked.swap(level as u8, AcqRel);
         }
+        asks
     }
 
     /// Asks for a snapshot at a panic, if the rules say so. Returns the number of this request, for
