@@ -40,6 +40,16 @@ impl Message {
     }
 }
 
+/// What comes next in a packed shard.
+enum Packed {
+    /// A record that is valid: it was brought to the caller.
+    Valid,
+    /// A record that was counted, and is not shown.
+    PassedOver,
+    /// No record.
+    None,
+}
+
 /// Reads the records of one shard, one after the other; by default, of one without records.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Messages {
@@ -83,12 +93,13 @@ impl Messages {
     #[inline]
     pub(crate) fn next(&mut self, block: &Loaded, next: &mut Message) -> bool {
         if self.layout == Layout::Packed {
-            while let Some(is_valid) = self.next_packed(block, next) {
-                if is_valid {
-                    return true;
+            loop {
+                match self.next_packed(block, next) {
+                    Packed::Valid => return true,
+                    Packed::PassedOver => {}
+                    Packed::None => return self.finish(),
                 }
             }
-            return self.finish();
         }
         let payload = block.payload();
         while self.left > 0 {
@@ -123,13 +134,12 @@ impl Messages {
         self.finish()
     }
 
-    /// Takes the next record of a packed shard, and returns whether it is valid: then it is brought to `next`. `None` if
-    /// there is no more.
+    /// Takes the next record of a packed shard.
     // A loop over those that are not valid would load beforehand, for each record, what many of them need.
     #[inline(never)]
-    fn next_packed(&mut self, block: &Loaded, next: &mut Message) -> Option<bool> {
+    fn next_packed(&mut self, block: &Loaded, next: &mut Message) -> Packed {
         if self.left == 0 {
-            return None;
+            return Packed::None;
         }
         match PackedHead::read_short(&block.payload()[self.position..self.end]) {
             Some(head) => self.take_packed(head, block, next),
@@ -141,15 +151,17 @@ impl Messages {
     /// be in memory for all heads.
     #[cold]
     #[inline(never)]
-    fn next_long_packed(&mut self, block: &Loaded, next: &mut Message) -> Option<bool> {
-        let head = PackedHead::read(&block.payload()[self.position..self.end])?;
-        self.take_packed(head, block, next)
+    fn next_long_packed(&mut self, block: &Loaded, next: &mut Message) -> Packed {
+        match PackedHead::read(&block.payload()[self.position..self.end]) {
+            Some(head) => self.take_packed(head, block, next),
+            None => Packed::None,
+        }
     }
 
     #[inline(always)]
-    fn take_packed(&mut self, head: PackedHead, block: &Loaded, next: &mut Message) -> Option<bool> {
+    fn take_packed(&mut self, head: PackedHead, block: &Loaded, next: &mut Message) -> Packed {
         let payload = block.payload();
-        let timestamp_ns = self.timestamp_ns.checked_add(head.delta_ns)?;
+        let Some(timestamp_ns) = self.timestamp_ns.checked_add(head.delta_ns) else { return Packed::None };
         let start = self.position + head.head_bytes;
         self.position = start + head.length;
         self.timestamp_ns = timestamp_ns;
@@ -164,17 +176,17 @@ impl Messages {
             ..Message::default()
         };
         if head.code != MESSAGE_CODE {
-            return Some(self.check(block, message, next));
+            return if self.check(block, message, next) { Packed::Valid } else { Packed::PassedOver };
         }
         let Some(&mark) = payload[start..self.position].first() else {
             self.unread.invalid += 1;
-            return Some(false);
+            return Packed::PassedOver;
         };
         let (level, truncated) = message_mark(mark);
         (message.start, message.length, message.level) = (start + 1, head.length - 1, level);
         message.flags = if truncated { RecordFlags::TRUNCATED } else { 0 };
         *next = message;
-        Some(true)
+        Packed::Valid
     }
 
     /// Brings a plain record of kind structured to `next`, and returns whether it is valid.
