@@ -76,7 +76,7 @@ impl ReadOptions {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Reader> {
         let mut walk = Walk::open(path.as_ref(), self.durable, Visit::MayReturn)?;
         walk.account.folds_producers = self.fold_producers;
-        match (self.last, &self.filter) {
+        match (self.at_least_last, &self.filter) {
             (None, _) => {}
             (Some(1..), Some(filter)) if filter.times().is_some() => {}
             (Some(records @ 1..), Some(filter)) => {

@@ -15,7 +15,7 @@ use super::filter::Filter;
 /// use diolog::ReadOptions;
 ///
 /// // The last segments are enough for the last ten records.
-/// let reader = ReadOptions::new().last(10).open(&path)?;
+/// let reader = ReadOptions::new().at_least_last(10).open(&path)?;
 /// let records = reader.collect::<diolog::Result<Vec<_>>>()?;
 /// let last = &records[records.len() - 10..];
 /// assert_eq!(last[9].message(), b"message 99");
@@ -29,7 +29,7 @@ use super::filter::Filter;
 #[must_use]
 pub struct ReadOptions {
     pub(super) durable: bool,
-    pub(super) last: Option<u64>,
+    pub(super) at_least_last: Option<u64>,
     pub(super) fold_producers: bool,
     pub(super) filter: Option<Filter>,
 }
@@ -48,16 +48,16 @@ impl ReadOptions {
     }
 
     /// Reads at least the last `records` of the log, or all if it has fewer. It begins with the segment that holds the
-    /// first of them, or with the one before, so more records may be read. Earlier segments are neither read nor
-    /// reported.
+    /// first of them, or with the one before, so more records are read as a rule: which are the last ones is known only
+    /// at the end of the log, and the caller keeps as many as it wants. Earlier segments are neither read nor reported.
     ///
     /// With a [`filter`](Self::filter), these are the last ones that it takes; they are looked for from the log's end.
     /// If it asks for times, the reader begins with the log: of blocks of other times it reads only the headers.
     ///
     /// 0 is for a caller that wants only later records: the reader begins with the segment of the log's last record,
     /// or with the one before, since later records follow there. The filter does not matter then.
-    pub fn last(mut self, records: u64) -> ReadOptions {
-        self.last = Some(records);
+    pub fn at_least_last(mut self, records: u64) -> ReadOptions {
+        self.at_least_last = Some(records);
         self
     }
 

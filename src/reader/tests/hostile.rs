@@ -255,6 +255,6 @@ fn thousands_of_segments_without_a_block_are_stepped_over() {
     let (messages, report) = read(directory.path());
     assert_eq!((messages, report.verdict()), (vec!["first".to_string(), "last".to_string()], Verdict::Clean));
     assert_eq!(report.runs[0].segments, 3_999);
-    let last = ReadOptions::new().last(1).open(directory.path()).expect("open");
+    let last = ReadOptions::new().at_least_last(1).open(directory.path()).expect("open");
     assert_eq!(last.last().expect("one").expect("read").message(), b"last");
 }

@@ -198,7 +198,7 @@ impl Writer {
             assert_eq!(report.verdict(), Verdict::Unconfirmed, "{report:#?}");
         }
         for count in [1, self.shape.blocks / 2] {
-            let mut reader = ReadOptions::new().last(count).open(directory.path()).expect("open");
+            let mut reader = ReadOptions::new().at_least_last(count).open(directory.path()).expect("open");
             let last = all_messages(&mut reader);
             let wanted = expected.len().saturating_sub(count as usize);
             let ends = last.len().checked_sub(expected.len() - wanted).map(|from| &last[from..]);
@@ -209,7 +209,7 @@ impl Writer {
             );
             // Of one producer, each of the wanted records comes, and they are the last of it.
             let expected: Vec<_> = expected.iter().filter(|message| message.ends_with('b')).collect();
-            let options = ReadOptions::new().last(count).filter(Filter::new().producer("worker-2"));
+            let options = ReadOptions::new().at_least_last(count).filter(Filter::new().producer("worker-2"));
             let last = all_messages(&mut options.open(directory.path()).expect("open"));
             let wanted = expected.len().min(count as usize);
             assert!(last.len() >= wanted, "{count}: {last:?}, of {expected:?}");

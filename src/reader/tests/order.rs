@@ -153,7 +153,7 @@ fn the_last_records_are_read_without_those_far_before_them() {
     for (last, read) in
         [(0, 1200), (600, 1200), (601, 1800), (1201, 2400), (2500, 3000), (3001, 4200), (u64::MAX, 6000)]
     {
-        let mut reader = ReadOptions::new().last(last).open(directory.path()).expect("open");
+        let mut reader = ReadOptions::new().at_least_last(last).open(directory.path()).expect("open");
         let rows = rows(&mut reader);
         assert_eq!(rows.len(), read, "{last}");
         assert!(rows == all[all.len() - read..], "{last}");

@@ -287,7 +287,7 @@ fn the_last_records_that_a_filter_takes_are_looked_for_from_the_end() {
     for (last, segments) in [(1, 2), (5, 2), (6, 3), (18, 5), (99, 20), (1000, 20)] {
         let before = read_bytes();
         let filter = Filter::new().message(|text| text.starts_with(b"wanted"));
-        let mut reader = ReadOptions::new().last(last).filter(filter).open(directory.path()).expect("open");
+        let mut reader = ReadOptions::new().at_least_last(last).filter(filter).open(directory.path()).expect("open");
         let given: Vec<_> = rows(&mut reader).into_iter().map(|row| row.0).collect();
         let expected: Vec<_> = (1..=wanted).map(|number| format!("wanted {number}")).collect();
         assert!(given.len() as u64 >= last.min(wanted), "{last}: {given:?}");
@@ -307,7 +307,8 @@ fn a_filter_that_asks_for_times_looks_at_all_headers_for_the_last_records() {
     let mut run = TestRun::with_segment(1);
     hundred_seconds(&mut run).segment(2);
     let directory = written(&[run.close()]);
-    let mut reader = ReadOptions::new().last(1).filter(between(10_050, 10_053)).open(directory.path()).expect("open");
+    let mut reader =
+        ReadOptions::new().at_least_last(1).filter(between(10_050, 10_053)).open(directory.path()).expect("open");
     let given: Vec<_> = rows(&mut reader).into_iter().map(|row| row.0).collect();
     assert_eq!(given, ["150", "151", "152"]);
     assert!(reader.report().unread_blocks > 90);

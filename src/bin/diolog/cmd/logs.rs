@@ -208,7 +208,7 @@ impl Log {
     /// Opens the reader. A log that is not there, and is awaited, is reported.
     fn open(&mut self, absence: Absence) -> Result<(), Failure> {
         let options = self.options.clone();
-        let options = self.last.map_or(options.clone(), |records| options.last(records));
+        let options = self.last.map_or(options.clone(), |records| options.at_least_last(records));
         match options.open(&self.path) {
             Ok(reader) => {
                 self.reader = Some(reader);
