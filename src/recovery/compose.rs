@@ -9,7 +9,7 @@ use std::io;
 use std::ops::Range;
 
 use super::account::{HoleRecords, RunAccount};
-use super::ring_file::{Place, RingFile};
+use super::ring_file::{DeadRingFile, SlotPlace};
 use super::source::{Bounds, LeftRing, Recovered, next_of};
 use crate::block::{Added, Block, CallsiteTable, Last, RecordMeta};
 use crate::buffer::AlignedBuffer;
@@ -18,10 +18,10 @@ use crate::format::{BLOCK_BYTES_MAX, BlockFlags, CallsiteInfo, Kind, ProducerRow
 
 /// What is composed.
 pub(super) struct RecoveryPlan<'a> {
-    pub(super) file: &'a RingFile,
+    pub(super) file: &'a DeadRingFile,
     pub(super) account: &'a RunAccount,
     /// Where the rings are, by producer.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<SlotPlace>,
     pub(super) callsites: HashMap<u32, CallsiteInfo>,
     /// The size of the blocks, but for those of holes.
     pub(super) block_bytes: usize,
@@ -132,7 +132,7 @@ impl<'a> Composer<'a> {
     fn read_in_holes(&self) -> io::Result<BTreeMap<usize, LeftRing>> {
         let RecoveryPlan { account, places, .. } = &self.plan;
         let has_parts =
-            |place: &Place| account.producers.get(&place.producer).is_some_and(|known| !known.parts.is_empty());
+            |place: &SlotPlace| account.producers.get(&place.producer).is_some_and(|known| !known.parts.is_empty());
         let with_parts = places.iter().enumerate().filter(|(_, place)| has_parts(place));
         with_parts.map(|(at, _)| Ok((at, self.read_source(at)?))).collect()
     }

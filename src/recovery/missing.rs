@@ -10,8 +10,8 @@ use zerocopy::little_endian::{I64, U64};
 use super::account::RunAccount;
 use super::compose::{Composer, RecoveryPlan};
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
-use super::ring_file::{Definitions, LogEntry, Place, RingFile, Slots};
-use super::snapshot::{self, LeftRecords};
+use super::ring_file::{DeadRingFile, FoundDefinitions, FoundSlots, LogEntry, SlotPlace};
+use super::snapshot::{self, LeftInRecorder};
 use super::without_segments;
 use crate::block::Block;
 use crate::clock::Clock;
@@ -36,7 +36,7 @@ const WRITES_STEP: Duration = Duration::from_millis(5);
 #[derive(Clone, Copy)]
 pub(super) struct DeadRun<'a> {
     pub(super) link: &'a Link,
-    pub(super) file: &'a RingFile,
+    pub(super) file: &'a DeadRingFile,
     /// Its log's entry in the file.
     pub(super) entry: &'a LogEntry,
 }
@@ -46,7 +46,7 @@ struct Remains {
     /// `None` if there are no segments.
     account: Option<RunAccount>,
     /// Where the rings are.
-    places: Vec<Place>,
+    places: Vec<SlotPlace>,
     callsites: HashMap<u32, CallsiteInfo>,
     /// The header of the segment to be written, without its number.
     segment: SegmentHeader,
@@ -107,12 +107,12 @@ impl DeadRun<'_> {
         let opened = directory.opened();
         wait_for_writes(&opened, self.link.run)?;
         let mut tail = RunTail::open(opened.path(), self.link.run)?;
-        let Slots { places, damage } = self.slots(FOR_LOG)?;
+        let FoundSlots { places, damage } = self.slots(FOR_LOG)?;
         let account = tail.as_mut().map(RunAccount::read).transpose()?;
         if let Some(obstacle) = account.as_ref().and_then(|account| account.obstacle) {
             return Err(Stop::Left(obstacle.into()));
         }
-        let Definitions { callsites, damage: definitions_damage } =
+        let FoundDefinitions { callsites, damage: definitions_damage } =
             self.file.definitions().map_err(|source| self.unreadable(source))?;
         let clock = Clock::detect();
         let has_holes = account.as_ref().is_some_and(|account| !account.holes.is_empty());
@@ -130,7 +130,7 @@ impl DeadRun<'_> {
     /// Writes what the flight recorder has left to a snapshot.
     fn write_snapshot(self, directory: &Directory, remains: &Remains) -> OrStop<Snapshot> {
         let Remains { callsites, segment, anchor, .. } = remains;
-        let Slots { places, damage } = self.slots(FOR_RECORDER)?;
+        let FoundSlots { places, damage } = self.slots(FOR_RECORDER)?;
         let now = Now { monotonic_ns: anchor.monotonic_ns.get(), unix_ns: anchor.unix_ns.get() };
         let origin = SnapshotOrigin {
             log: segment.log,
@@ -141,7 +141,7 @@ impl DeadRun<'_> {
             block_bytes: self.block_bytes(),
             message_bytes_max: self.entry.message_bytes_max as usize,
         };
-        let LeftRecords { producers, damage: of_records } =
+        let LeftInRecorder { producers, damage: of_records } =
             snapshot::read(self.file, &places, callsites, &origin, now).map_err(|source| self.unreadable(source))?;
         let written = snapshot::write(&directory.opened(), self.link.run, &origin, producers, callsites, now);
         Ok(Snapshot { written, damages: [damage, of_records] })
@@ -232,7 +232,7 @@ impl DeadRun<'_> {
     }
 
     /// The run's rings for this purpose.
-    fn slots(self, purpose: u32) -> Result<Slots> {
+    fn slots(self, purpose: u32) -> Result<FoundSlots> {
         self.file.slots(self.entry, purpose).map_err(|source| self.unreadable(source))
     }
 

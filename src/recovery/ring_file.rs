@@ -44,7 +44,7 @@ pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_STEP: Duration = Duration::from_millis(5);
 
 /// A ring file that this process has locked.
-pub(super) struct RingFile {
+pub(super) struct DeadRingFile {
     locked: Locked,
     header: RawHeader,
 }
@@ -73,7 +73,7 @@ pub(super) enum NotOpened {
 #[derive(Debug)]
 pub(super) struct LogEntry {
     pub(super) index: u32,
-    pub(super) state: LogState,
+    pub(super) state: RingsState,
     pub(super) log: LogId,
     pub(super) block_bytes: u32,
     pub(super) message_bytes_max: u32,
@@ -81,7 +81,7 @@ pub(super) struct LogEntry {
 
 /// What is to be done about a log's rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LogState {
+pub(super) enum RingsState {
     /// They are to be recovered.
     Open,
     /// Nothing: the log has ended, or they were recovered.
@@ -90,10 +90,10 @@ pub(super) enum LogState {
     Damaged,
 }
 
-/// Where the slot of a producer is. There may be very many, so it holds nothing else: [`RingFile::slot`] reads the rest
+/// Where the slot of a producer is. There may be very many, so it holds nothing else: [`DeadRingFile::slot`] reads the rest
 /// when the ring's turn comes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct SlotPlace {
     pub(super) producer: u32,
     /// Whether the ring gives up its oldest records.
     pub(super) overwrites: bool,
@@ -102,7 +102,7 @@ pub(super) struct Place {
 
 /// A slot with a ring of one log.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct FoundSlot {
     pub(super) producer: u32,
     pub(super) tid: u32,
     /// At most [`NAME_BYTES_MAX`] bytes.
@@ -115,7 +115,7 @@ pub(super) struct Slot {
 
 /// The definitions of callsites.
 #[derive(Debug, Default)]
-pub(super) struct Definitions {
+pub(super) struct FoundDefinitions {
     /// By id, those before one that is damaged.
     pub(super) callsites: HashMap<u32, CallsiteInfo>,
     /// What could not be read, if something.
@@ -124,9 +124,9 @@ pub(super) struct Definitions {
 
 /// The slots of one log.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
+pub(super) struct FoundSlots {
     /// By producer.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<SlotPlace>,
     /// What could not be read, if something.
     pub(super) damage: Option<String>,
 }
@@ -162,9 +162,9 @@ impl Locked {
     }
 }
 
-impl RingFile {
+impl DeadRingFile {
     /// Opens and locks the ring file at `path`. Waits as long as `patience` for whoever has it.
-    pub(super) fn open(path: &Path, patience: Duration) -> Result<RingFile, NotOpened> {
+    pub(super) fn open(path: &Path, patience: Duration) -> Result<DeadRingFile, NotOpened> {
         let refused = |why: &str| NotOpened::Refused(format!("{} {why}", path.display()));
         let locked = Locked::take(path, patience)?;
         let mut header = [0; size_of::<RawHeader>()];
@@ -186,7 +186,7 @@ impl RingFile {
         if locked.bytes < SLOTS_OFFSET {
             return Err(refused("was cut off before its rings"));
         }
-        Ok(RingFile { locked, header })
+        Ok(DeadRingFile { locked, header })
     }
 
     /// Its path, for messages.
@@ -214,9 +214,9 @@ impl RingFile {
         for index in 0..LOGS_MAX {
             let raw_state = self.log_state(index)?;
             let state = match raw_state {
-                LOG_FREE | LOG_ENDED => LogState::Ended,
-                LOG_DAMAGED => LogState::Damaged,
-                _ => LogState::Open,
+                LOG_FREE | LOG_ENDED => RingsState::Ended,
+                LOG_DAMAGED => RingsState::Damaged,
+                _ => RingsState::Open,
             };
             match self.raw_log(index)? {
                 Some((raw, _)) if raw.run == run.0 => {
@@ -224,12 +224,12 @@ impl RingFile {
                     let mut entry = LogEntry { index, state, log: LogId(raw.log), block_bytes, message_bytes_max };
                     // A log has rings only once it is open.
                     if raw_state == LOG_FREE && self.has_slots(&entry)? {
-                        entry.state = LogState::Open;
+                        entry.state = RingsState::Open;
                     }
                     return Ok(Some(entry));
                 }
                 Some(_) => {}
-                None => is_damaged |= state == LogState::Open,
+                None => is_damaged |= state == RingsState::Open,
             }
         }
         if is_damaged {
@@ -278,11 +278,11 @@ impl RingFile {
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn set_log_state(&self, entry: &LogEntry, state: LogState) -> io::Result<()> {
+    pub(super) fn set_log_state(&self, entry: &LogEntry, state: RingsState) -> io::Result<()> {
         let state = match state {
-            LogState::Open => LOG_OPEN,
-            LogState::Ended => LOG_ENDED,
-            LogState::Damaged => LOG_DAMAGED,
+            RingsState::Open => LOG_OPEN,
+            RingsState::Ended => LOG_ENDED,
+            RingsState::Damaged => LOG_DAMAGED,
         };
         write_whole(&self.locked.file, &state.to_le_bytes(), log_offset(entry.index), grain(false))
     }
@@ -291,8 +291,8 @@ impl RingFile {
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn definitions(&self) -> io::Result<Definitions> {
-        let mut found = Definitions::default();
+    pub(super) fn definitions(&self) -> io::Result<FoundDefinitions> {
+        let mut found = FoundDefinitions::default();
         let end = self.header.definitions_end.get();
         let mut at = DEFINITIONS_OFFSET;
         let mut has_end = at == end;
@@ -335,8 +335,8 @@ impl RingFile {
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn slots(&self, entry: &LogEntry, purpose: u32) -> io::Result<Slots> {
-        let mut found = Slots::default();
+    pub(super) fn slots(&self, entry: &LogEntry, purpose: u32) -> io::Result<FoundSlots> {
+        let mut found = FoundSlots::default();
         let mut producers = HashSet::new();
         let mut at = SLOTS_OFFSET;
         // A slot that was being added may be beyond it.
@@ -379,7 +379,7 @@ impl RingFile {
                     if raw.state.get() != SLOT_USED {
                         note(format!("the ring of producer {} has a damaged state", slot.producer));
                     }
-                    found.places.push(Place { producer: slot.producer, overwrites: slot.overwrites, at });
+                    found.places.push(SlotPlace { producer: slot.producer, overwrites: slot.overwrites, at });
                 }
                 _ => note(format!("the ring at offset {at} has a damaged description")),
             }
@@ -396,7 +396,7 @@ impl RingFile {
     ///
     /// # Errors
     /// The operating system's, and `InvalidData` if the file has been changed since the place was found.
-    pub(super) fn slot(&self, place: Place) -> io::Result<Slot> {
+    pub(super) fn slot(&self, place: SlotPlace) -> io::Result<FoundSlot> {
         let slot = self.slot_page(place.at)?.and_then(|page| page.slot);
         slot.filter(|slot| (slot.producer, slot.overwrites) == (place.producer, place.overwrites)).ok_or_else(|| {
             let what = format!("the ring at offset {} has been changed", place.at);
@@ -414,11 +414,11 @@ impl RingFile {
         let shape = Shape { window_bytes, reserve_bytes, overwrites };
         let sizes_are_right = raw.sizes_crc.get() == raw.sizes_checksum() && shape.is_possible();
         let bytes = slot_bytes(window_bytes, reserve_bytes).filter(|_| sizes_are_right);
-        Ok(bytes.map(|bytes| SlotPage { slot: Slot::read(&raw, &page, shape, at), raw, bytes }))
+        Ok(bytes.map(|bytes| SlotPage { slot: FoundSlot::read(&raw, &page, shape, at), raw, bytes }))
     }
 
     /// Reads bytes of a slot's ring, from `offset` in its window.
-    pub(super) fn read_ring(&self, slot: &Slot, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read_ring(&self, slot: &FoundSlot, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         sys::fill_at(&self.locked.file, buffer, slot.window_at.saturating_add(offset))
     }
 
@@ -471,8 +471,8 @@ impl RingFile {
         if self.is_of_this_boot() {
             return Ok(());
         }
-        if let Some(entry) = self.log_of(run)?.filter(|entry| entry.state != LogState::Damaged) {
-            self.set_log_state(&entry, LogState::Ended)?;
+        if let Some(entry) = self.log_of(run)?.filter(|entry| entry.state != RingsState::Damaged) {
+            self.set_log_state(&entry, RingsState::Ended)?;
         }
         self.finish().map(drop)
     }
@@ -488,17 +488,17 @@ impl RingFile {
 struct SlotPage {
     raw: RawSlot,
     /// What it describes; `None` if that is damaged.
-    slot: Option<Slot>,
+    slot: Option<FoundSlot>,
     /// The bytes of the whole slot.
     bytes: u64,
 }
 
-impl Slot {
+impl FoundSlot {
     /// The slot at `at`, whose description is in the first page; `None` if that is damaged.
-    fn read(raw: &RawSlot, page: &[u8], shape: Shape, at: u64) -> Option<Slot> {
+    fn read(raw: &RawSlot, page: &[u8], shape: Shape, at: u64) -> Option<FoundSlot> {
         let name = raw.producer_name()?;
         let control = page.get(CONTROL_OFFSET as usize..)?.first_chunk()?;
-        (raw.checksum() == Some(raw.crc.get()) && raw.producer.get() > 0).then(|| Slot {
+        (raw.checksum() == Some(raw.crc.get()) && raw.producer.get() > 0).then(|| FoundSlot {
             producer: raw.producer.get(),
             tid: raw.tid.get(),
             name: cut_at(&String::from_utf8_lossy(name), NAME_BYTES_MAX).to_owned(),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::account::RunAccount;
 use super::missing::{DeadRun, write_missing};
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
-use super::ring_file::{LOCK_PATIENCE, LogState, NotOpened, RingFile};
+use super::ring_file::{DeadRingFile, LOCK_PATIENCE, NotOpened, RingsState};
 use crate::crash::link::Link;
 use crate::error::{Error, Result};
 use crate::format::StoredRunId;
@@ -75,7 +75,12 @@ fn recover_run(
 
 /// Removes the link of a run that is recovered, and its ring file if no other log needs that. While the link is there,
 /// so is the file: the next open finds that there is nothing to do.
-fn clear_away(directory: &OpenDirectory, run: StoredRunId, file: Option<RingFile>, rings: &mut PathBuf) -> Result<()> {
+fn clear_away(
+    directory: &OpenDirectory,
+    run: StoredRunId,
+    file: Option<DeadRingFile>,
+    rings: &mut PathBuf,
+) -> Result<()> {
     Link::remove(directory, run)?;
     let Some(file) = file else { return Ok(()) };
     let path = file.path();
@@ -95,7 +100,7 @@ fn try_to_recover(
     link: &Link,
     watch: &mut dyn FnMut(u64, u64),
     recovery: &mut Recovery,
-) -> OrStop<Option<RingFile>> {
+) -> OrStop<Option<DeadRingFile>> {
     let path = recovery.rings.clone();
     let io = |operation| {
         let path = path.clone();
@@ -104,7 +109,7 @@ fn try_to_recover(
     // The rings of another boot are lost, so there is no reason to wait for the lock.
     let is_lost = link.boot != cpu::boot_id();
     let patience = if is_lost { Duration::ZERO } else { LOCK_PATIENCE };
-    let file = match RingFile::open(&path, patience) {
+    let file = match DeadRingFile::open(&path, patience) {
         Ok(file) => file,
         Err(_) if is_lost => return gone(directory, link),
         Err(NotOpened::Refused(reason)) => return Err(Stop::Left(reason)),
@@ -125,12 +130,12 @@ fn try_to_recover(
         return gone(directory, link);
     }
     if let Some(entry) = file.log_of(link.run).map_err(io("read"))? {
-        if entry.state == LogState::Damaged {
+        if entry.state == RingsState::Damaged {
             let reason = "an earlier recovery has found that a part of it is damaged";
             (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(reason.into()));
         }
         // If it has ended, the run's end was written, and only its link is left.
-        if entry.state != LogState::Ended {
+        if entry.state != RingsState::Ended {
             // Rings that the caller names may be a copy themselves.
             if path == link.path
                 && let Some(original) = file.another_log(&entry, &directory.opened()).map_err(io("read"))?
@@ -141,14 +146,14 @@ fn try_to_recover(
             write_missing(directory, DeadRun { link, file: &file, entry: &entry }, watch, recovery)?;
         }
         let is_damaged = recovery.outcome == RecoveryOutcome::Damaged;
-        let state = if is_damaged { LogState::Damaged } else { LogState::Ended };
+        let state = if is_damaged { RingsState::Damaged } else { RingsState::Ended };
         file.set_log_state(&entry, state).map_err(io("write to"))?;
     }
     Ok(Some(file))
 }
 
 /// The rings are gone. If the run has its end, nobody needs them: a power cut may have brought its link back.
-fn gone(directory: &Directory, link: &Link) -> OrStop<Option<RingFile>> {
+fn gone(directory: &Directory, link: &Link) -> OrStop<Option<DeadRingFile>> {
     if is_ended(directory, link)? { Ok(None) } else { Err(Stop::Gone) }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 
-use super::ring_file::{Place, RingFile, Slot};
+use super::ring_file::{DeadRingFile, FoundSlot, SlotPlace};
 use super::source::Recovered;
 use crate::block::CallsiteTable;
 use crate::clock::{self, TickConverter};
@@ -16,7 +16,7 @@ use crate::snapshot::{self, Now, ProducerRecords, RecordHead, SnapshotOrigin};
 use crate::sys::directory::OpenDirectory;
 
 /// What the rings of a flight recorder hold.
-pub(super) struct LeftRecords {
+pub(super) struct LeftInRecorder {
     /// Those who have left records.
     pub(super) producers: Vec<ProducerRecords>,
     /// What could not be read, if something.
@@ -28,14 +28,14 @@ pub(super) struct LeftRecords {
 /// # Errors
 /// The operating system's.
 pub(super) fn read(
-    file: &RingFile,
-    places: &[Place],
+    file: &DeadRingFile,
+    places: &[SlotPlace],
     callsites: &HashMap<u32, CallsiteInfo>,
     origin: &SnapshotOrigin,
     now: Now,
-) -> io::Result<LeftRecords> {
+) -> io::Result<LeftInRecorder> {
     let converter = file.converter();
-    let mut left = LeftRecords { producers: Vec::new(), damage: None };
+    let mut left = LeftInRecorder { producers: Vec::new(), damage: None };
     for place in places {
         let (records, damage) = records(file, file.slot(*place)?, &converter, callsites, origin, now);
         left.damage = left.damage.or(damage);
@@ -90,8 +90,8 @@ fn is_written(directory: &OpenDirectory, reason: &str) -> Result<bool> {
 
 /// The records of one ring, and what could not be read.
 fn records(
-    file: &RingFile,
-    mut slot: Slot,
+    file: &DeadRingFile,
+    mut slot: FoundSlot,
     converter: &TickConverter,
     callsites: &HashMap<u32, CallsiteInfo>,
     origin: &SnapshotOrigin,

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::account::{HoleRecords, RunAccount};
-use super::ring_file::{RingFile, Slot};
+use super::ring_file::{DeadRingFile, FoundSlot};
 use crate::format::{CallsiteInfo, DroppedBy, Kind, Layout, LossCause, ProducerRow, RecordFlags, check_values};
 use crate::level::Level;
 use crate::ring::Head;
@@ -16,7 +16,7 @@ pub(super) struct LeftRing {
     /// Its place among the rings.
     pub(super) at: usize,
     /// Without the name, which is in `row`.
-    pub(super) slot: Slot,
+    pub(super) slot: FoundSlot,
     pub(super) records: LeftRecords,
     /// The producer's row, with the counts after the records composed so far.
     pub(super) row: ProducerRow,
@@ -44,7 +44,7 @@ pub(super) struct Bounds {
 
 impl LeftRing {
     /// The ring in `slot`, which is the one at `at`, of a producer that the blocks have `known`.
-    pub(super) fn new(at: usize, mut slot: Slot, account: &RunAccount, payload_bytes_max: u64) -> LeftRing {
+    pub(super) fn new(at: usize, mut slot: FoundSlot, account: &RunAccount, payload_bytes_max: u64) -> LeftRing {
         let known = account.producers.get(&slot.producer).cloned();
         let is_ended = account.ended.contains(&slot.producer);
         let is_known = known.is_some() || is_ended;
@@ -78,7 +78,7 @@ impl LeftRing {
     }
 
     /// Compares the counts with the records of the ring and of the blocks, all of which are taken.
-    pub(super) fn compare(&mut self, file: &RingFile) {
+    pub(super) fn compare(&mut self, file: &DeadRingFile) {
         if self.fault().is_none() && !self.adds_up(file) {
             self.fault = Some(Fault::Counts);
         }
@@ -86,7 +86,7 @@ impl LeftRing {
 
     /// Whether each attempt is a record or a counted loss. In a ring that overwrites, the writer may have taken records
     /// that it has not made durable.
-    fn adds_up(&self, file: &RingFile) -> bool {
+    fn adds_up(&self, file: &DeadRingFile) -> bool {
         let (dropped_by, overwritten) = self.counted();
         let accounted = self.row.records.saturating_add(dropped_by.total()).saturating_add(overwritten);
         let attempted = self.slot.image.counts().attempted.max(self.row.next_sequence);
@@ -148,9 +148,9 @@ fn new_row(id: u32, tid: u32, name: String) -> ProducerRow {
 
 /// The next record of a ring from number `begin` on, if it is before `end`.
 pub(super) fn next_of<'a>(
-    slot: &Slot,
+    slot: &FoundSlot,
     records: &'a mut LeftRecords,
-    file: &RingFile,
+    file: &DeadRingFile,
     bounds: Bounds,
 ) -> Option<(Head, &'a [u8])> {
     let read = |offset, buffer: &mut [u8]| file.read_ring(slot, offset, buffer);

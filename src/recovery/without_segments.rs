@@ -7,7 +7,7 @@
 use std::io;
 
 use super::account::{KnownProducer, RunAccount};
-use super::ring_file::{Place, RingFile, Slot};
+use super::ring_file::{DeadRingFile, FoundSlot, SlotPlace};
 use crate::format::ProducerRow;
 use crate::ring::HEAD_BYTES;
 use crate::ring::image::{Image, LeftCounts};
@@ -16,7 +16,7 @@ use crate::ring::image::{Image, LeftCounts};
 ///
 /// # Errors
 /// The operating system's.
-pub(super) fn account(file: &RingFile, places: &[Place], payload_bytes_max: u64) -> io::Result<RunAccount> {
+pub(super) fn account(file: &DeadRingFile, places: &[SlotPlace], payload_bytes_max: u64) -> io::Result<RunAccount> {
     // A ring that overwrites does not keep what was taken from it: whether that became durable, nobody knows.
     let has_baseline = !places.iter().any(|place| place.overwrites);
     let mut account = RunAccount { has_baseline, ..RunAccount::default() };
@@ -29,7 +29,7 @@ pub(super) fn account(file: &RingFile, places: &[Place], payload_bytes_max: u64)
 
 /// The counts of a producer before the first record in its ring. `None` if there was no attempt before, or if damage
 /// hides what there was.
-fn row_before(file: &RingFile, slot: Slot, payload_bytes_max: u64) -> Option<ProducerRow> {
+fn row_before(file: &DeadRingFile, slot: FoundSlot, payload_bytes_max: u64) -> Option<ProducerRow> {
     let counts = slot.image.counts();
     let mut left = slot.image.records(payload_bytes_max);
     let read = |offset, buffer: &mut [u8]| file.read_ring(&slot, offset, buffer);
