@@ -7,7 +7,7 @@
 use crate::appendable::{Appendable, Destination};
 use crate::attempt;
 use crate::callsite::Callsite;
-use crate::fields::{Fields, Kept, Scratch, Structured};
+use crate::fields::{FieldList, Kept, Scratch, Structured};
 use crate::format::FieldType;
 use crate::gate::{ByTarget, Refusal};
 use crate::level::Level;
@@ -210,7 +210,7 @@ pub fn is_within(target: &(impl Target + ?Sized), limit: &Limit, level: Level, r
 
 /// Appends a record of the callsite, whose level was admitted a moment ago.
 #[inline(always)]
-pub fn append<F: Fields>(target: &(impl Target + ?Sized), level: Level, callsite: &Callsite, fields: F) -> Outcome {
+pub fn append<F: FieldList>(target: &(impl Target + ?Sized), level: Level, callsite: &Callsite, fields: F) -> Outcome {
     if F::FORMATS {
         return append_formatted(target, level, callsite, &fields);
     }
@@ -219,7 +219,7 @@ pub fn append<F: Fields>(target: &(impl Target + ?Sized), level: Level, callsite
 
 /// The same, for fields that run formatters. These are user code, so they run before the append begins.
 #[inline(never)]
-fn append_formatted<F: Fields>(
+fn append_formatted<F: FieldList>(
     target: &(impl Target + ?Sized),
     level: Level,
     callsite: &Callsite,
@@ -232,7 +232,7 @@ fn append_formatted<F: Fields>(
 }
 
 #[inline(always)]
-fn append_kept<F: Fields>(
+fn append_kept<F: FieldList>(
     target: &(impl Target + ?Sized),
     level: Level,
     callsite: &Callsite,

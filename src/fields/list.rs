@@ -12,9 +12,9 @@ const MACRO_FIELDS_MAX: usize = 32;
 /// The fields of one record as nested pairs: `()` for none, `(((), first), second)` for two. The macros build it, from
 /// references.
 #[allow(private_bounds, reason = "nobody else implements it")]
-pub trait Fields: List {}
+pub trait FieldList: List {}
 
-impl<L: List> Fields for L {}
+impl<L: List> FieldList for L {}
 
 /// Makes a record with too many fields fail to compile.
 ///
@@ -45,7 +45,7 @@ impl Types {
     }
 }
 
-/// [`Fields`], with what only `event` may use.
+/// [`FieldList`], with what only `event` may use.
 pub(crate) trait List {
     const TYPES: Types;
 

@@ -22,7 +22,7 @@ pub(crate) use inline::merge_fields;
 #[cfg(any(feature = "log", feature = "tracing"))]
 pub(crate) use inline::{Inline, InlineFields};
 pub(crate) use kept::Kept;
-pub(crate) use list::Fields;
+pub(crate) use list::FieldList;
 pub use list::assert_few;
 pub(crate) use record::Structured;
 pub(crate) use scratch::{Scratch, ScratchCell, with_scratch};

@@ -248,7 +248,7 @@ fn decimal(magnitude: f64, places: usize) -> Option<u64> {
 
 /// Which digits after the point are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fraction {
+pub(super) enum FractionDigits {
     /// All.
     Whole,
     /// Without the zeros at the end, and without the point if no digit is left.
@@ -264,7 +264,7 @@ pub(super) fn put_decimal(
     room: &mut NumberRoom,
     integer: i64,
     places: usize,
-    which: Fraction,
+    which: FractionDigits,
     seen: Option<&mut ShortDigits>,
 ) -> Option<usize> {
     let magnitude = integer.unsigned_abs();
@@ -278,7 +278,7 @@ pub(super) fn put_decimal(
 /// Writes the shortest decimal that reads back as `value`, as `{}` does, and returns its length; `None` if that is not
 /// quickly done.
 #[inline(always)]
-pub(super) fn put_shortest(room: &mut NumberRoom, value: f64, digits: Fraction) -> Option<usize> {
+pub(super) fn put_shortest(room: &mut NumberRoom, value: f64, digits: FractionDigits) -> Option<usize> {
     let magnitude = value.abs();
     room[0] = b'-';
     let at = usize::from(value.is_sign_negative());
@@ -293,7 +293,7 @@ pub(super) fn put_shortest(room: &mut NumberRoom, value: f64, digits: Fraction) 
 /// Appends the shortest decimal that reads back as `value`, as `{}` does.
 #[inline]
 pub(super) fn shortest(value: f64, out: &mut Vec<u8>) {
-    if append(out, |room| put_shortest(room, value, Fraction::Shortest)).is_none() {
+    if append(out, |room| put_shortest(room, value, FractionDigits::Shortest)).is_none() {
         std_format(format_args!("{value}"), out);
     }
 }
@@ -315,7 +315,7 @@ pub(super) fn put_fixed(room: &mut NumberRoom, value: f64, places: u8) -> Option
     let integer =
         decimal(value.abs(), few).or_else(|| scaled(value.abs(), places)).filter(|integer| integer >> 63 == 0)?;
     room[0] = b'-';
-    Some(put_with_point(room, usize::from(value.is_sign_negative()), integer, few, Fraction::Whole, None))
+    Some(put_with_point(room, usize::from(value.is_sign_negative()), integer, few, FractionDigits::Whole, None))
 }
 
 /// Appends `value` with `places` digits after the point, the last one rounded as `{:.2}` rounds.
@@ -387,7 +387,7 @@ fn put_with_point(
     at: usize,
     value: u64,
     places: usize,
-    which: Fraction,
+    which: FractionDigits,
     seen: Option<&mut ShortDigits>,
 ) -> usize {
     let (at, fraction) = if value < EIGHT_DIGITS_LIMIT && (1..8).contains(&places) {
@@ -408,9 +408,9 @@ fn put_with_point(
     // The digits without the zeros after them.
     let digits = (fraction ^ LETTERS) & u64::MAX.checked_shr(8 * (8 - places as u32)).unwrap_or(0);
     let length = match which {
-        Fraction::Whole => places,
-        Fraction::Shortest => 8 - digits.leading_zeros() as usize / 8,
-        Fraction::Point => 8 - (digits | 1).leading_zeros() as usize / 8,
+        FractionDigits::Whole => places,
+        FractionDigits::Shortest => 8 - digits.leading_zeros() as usize / 8,
+        FractionDigits::Point => 8 - (digits | 1).leading_zeros() as usize / 8,
     };
     if length == 0 { at } else { at + 1 + length }
 }

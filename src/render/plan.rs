@@ -2,7 +2,7 @@
 //! is only a matter of its values.
 
 use crate::format::{FieldType, Type};
-use crate::template::{Kind, Spec, Template};
+use crate::template::{Spec, Style, Template};
 
 use super::word;
 
@@ -71,7 +71,7 @@ impl Spec {
     /// The precision, if that is all that it asks for.
     pub(super) fn only_places(&self) -> Option<u8> {
         let is_alone = *self == Spec { precision: self.precision, ..Spec::DEFAULT };
-        self.precision.filter(|_| is_alone && self.kind == Kind::Display)
+        self.precision.filter(|_| is_alone && self.style == Style::Display)
     }
 }
 

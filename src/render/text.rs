@@ -235,10 +235,10 @@ fn put_fraction(
 ) -> Option<usize> {
     match (fraction?, places) {
         (Fraction::Decimal { integer, power }, None) => {
-            number::put_decimal(room, integer, Fraction::PLACES[power], number::Fraction::Shortest, seen)
+            number::put_decimal(room, integer, Fraction::PLACES[power], number::FractionDigits::Shortest, seen)
         }
         (Fraction::Decimal { integer, power }, Some(places)) if Fraction::PLACES[power] == usize::from(places) => {
-            number::put_decimal(room, integer, places.into(), number::Fraction::Whole, seen)
+            number::put_decimal(room, integer, places.into(), number::FractionDigits::Whole, seen)
         }
         (fraction, places) => put_any_fraction(room, fraction.number(), places),
     }
@@ -253,16 +253,16 @@ fn put_fraction_json(
 ) -> Option<usize> {
     match fraction? {
         Fraction::Decimal { integer, power } => {
-            number::put_decimal(room, integer, Fraction::PLACES[power], number::Fraction::Point, seen)
+            number::put_decimal(room, integer, Fraction::PLACES[power], number::FractionDigits::Point, seen)
         }
-        Fraction::Number(value) => number::put_shortest(room, value, number::Fraction::Point),
+        Fraction::Number(value) => number::put_shortest(room, value, number::FractionDigits::Point),
     }
 }
 
 #[inline(never)]
 fn put_any_fraction(room: &mut NumberRoom, value: f64, places: Option<u8>) -> Option<usize> {
     match places {
-        None => number::put_shortest(room, value, number::Fraction::Shortest),
+        None => number::put_shortest(room, value, number::FractionDigits::Shortest),
         Some(places) => number::put_fixed(room, value, places),
     }
 }

@@ -8,7 +8,7 @@ use std::fmt::{self, Display};
 use std::io::Write as _;
 
 use crate::format::Value;
-use crate::template::{Align, Kind, Spec};
+use crate::template::{Align, Spec, Style};
 
 use super::number::{self, Digits};
 
@@ -88,7 +88,7 @@ pub(super) fn formatted(value: &Value<'_>, spec: &Spec, out: &mut Vec<u8>) {
 
 /// Appends the value by any format.
 fn any(value: &Value<'_>, spec: &Spec, out: &mut Vec<u8>) {
-    let is_debug = spec.kind == Kind::Debug;
+    let is_debug = spec.style == Style::Debug;
     match *value {
         Value::None => padded("None", &Spec { precision: None, ..*spec }, out),
         Value::Bool(value) => padded(if value { "true" } else { "false" }, spec, out),
@@ -125,10 +125,10 @@ fn hexadecimal(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
 /// Appends bytes: as text, or with `?` as a literal of Rust, or their digits in hexadecimal.
 fn byte_string(value: &[u8], spec: &Spec, out: &mut Vec<u8>) {
     let start = out.len();
-    match spec.kind {
-        Kind::Debug => return literal(value, out),
-        Kind::LowerHex => value.iter().for_each(|&byte| out.extend(hexadecimal(byte, b"0123456789abcdef"))),
-        Kind::UpperHex => value.iter().for_each(|&byte| out.extend(hexadecimal(byte, b"0123456789ABCDEF"))),
+    match spec.style {
+        Style::Debug => return literal(value, out),
+        Style::LowerHex => value.iter().for_each(|&byte| out.extend(hexadecimal(byte, b"0123456789abcdef"))),
+        Style::UpperHex => value.iter().for_each(|&byte| out.extend(hexadecimal(byte, b"0123456789ABCDEF"))),
         _ => bytes(value, out),
     }
     // All of it is UTF-8.
@@ -195,39 +195,39 @@ fn filled(missing: usize, align: Align, fill: char, out: &mut Vec<u8>, write: im
 fn integer(is_negative: bool, magnitude: u128, bits: u128, spec: &Spec, out: &mut Vec<u8>) {
     let mut buffer = itoa::Buffer::new();
     let digits;
-    let (is_signed, prefix, body) = match spec.kind {
-        Kind::LowerHex | Kind::UpperHex | Kind::Octal | Kind::Binary => {
+    let (is_signed, prefix, body) = match spec.style {
+        Style::LowerHex | Style::UpperHex | Style::Octal | Style::Binary => {
             let prefix;
-            (prefix, digits) = match spec.kind {
-                Kind::LowerHex => ("0x", Digits::of(format_args!("{bits:x}"))),
-                Kind::UpperHex => ("0x", Digits::of(format_args!("{bits:X}"))),
-                Kind::Octal => ("0o", Digits::of(format_args!("{bits:o}"))),
+            (prefix, digits) = match spec.style {
+                Style::LowerHex => ("0x", Digits::of(format_args!("{bits:x}"))),
+                Style::UpperHex => ("0x", Digits::of(format_args!("{bits:X}"))),
+                Style::Octal => ("0o", Digits::of(format_args!("{bits:o}"))),
                 _ => ("0b", Digits::of(format_args!("{bits:b}"))),
             };
             (false, if spec.alternate { prefix } else { "" }, digits.as_bytes())
         }
-        Kind::LowerExp | Kind::UpperExp => {
-            digits = match (spec.kind, spec.precision) {
-                (Kind::LowerExp, None) => Digits::of(format_args!("{magnitude:e}")),
-                (Kind::LowerExp, Some(places)) => Digits::of(format_args!("{magnitude:.*e}", usize::from(places))),
+        Style::LowerExp | Style::UpperExp => {
+            digits = match (spec.style, spec.precision) {
+                (Style::LowerExp, None) => Digits::of(format_args!("{magnitude:e}")),
+                (Style::LowerExp, Some(places)) => Digits::of(format_args!("{magnitude:.*e}", usize::from(places))),
                 (_, None) => Digits::of(format_args!("{magnitude:E}")),
                 (_, Some(places)) => Digits::of(format_args!("{magnitude:.*E}", usize::from(places))),
             };
             (is_negative, "", digits.as_bytes())
         }
-        Kind::Display | Kind::Debug => (is_negative, "", buffer.format(magnitude).as_bytes()),
+        Style::Display | Style::Debug => (is_negative, "", buffer.format(magnitude).as_bytes()),
     };
     number(is_signed, prefix, body, spec, out);
 }
 
 fn float(value: f64, spec: &Spec, out: &mut Vec<u8>) {
     let magnitude = value.abs();
-    let digits = match (spec.kind, spec.precision) {
-        (Kind::Debug, None) => Digits::of(format_args!("{magnitude:?}")),
-        (Kind::LowerExp, None) => Digits::of(format_args!("{magnitude:e}")),
-        (Kind::LowerExp, Some(places)) => Digits::of(format_args!("{magnitude:.*e}", usize::from(places))),
-        (Kind::UpperExp, None) => Digits::of(format_args!("{magnitude:E}")),
-        (Kind::UpperExp, Some(places)) => Digits::of(format_args!("{magnitude:.*E}", usize::from(places))),
+    let digits = match (spec.style, spec.precision) {
+        (Style::Debug, None) => Digits::of(format_args!("{magnitude:?}")),
+        (Style::LowerExp, None) => Digits::of(format_args!("{magnitude:e}")),
+        (Style::LowerExp, Some(places)) => Digits::of(format_args!("{magnitude:.*e}", usize::from(places))),
+        (Style::UpperExp, None) => Digits::of(format_args!("{magnitude:E}")),
+        (Style::UpperExp, Some(places)) => Digits::of(format_args!("{magnitude:.*E}", usize::from(places))),
         (_, None) => Digits::of(format_args!("{magnitude}")),
         (_, Some(places)) => Digits::of(format_args!("{magnitude:.*}", usize::from(places))),
     };
@@ -240,10 +240,10 @@ fn float_of_32_bits(value: f32, spec: &Spec, out: &mut Vec<u8>) {
         return float(value.into(), spec, out);
     }
     let magnitude = value.abs();
-    let digits = match spec.kind {
-        Kind::Debug => Digits::of(format_args!("{magnitude:?}")),
-        Kind::LowerExp => Digits::of(format_args!("{magnitude:e}")),
-        Kind::UpperExp => Digits::of(format_args!("{magnitude:E}")),
+    let digits = match spec.style {
+        Style::Debug => Digits::of(format_args!("{magnitude:?}")),
+        Style::LowerExp => Digits::of(format_args!("{magnitude:e}")),
+        Style::UpperExp => Digits::of(format_args!("{magnitude:E}")),
         _ => Digits::of(format_args!("{magnitude}")),
     };
     float_digits(value.is_nan(), value.is_sign_negative(), digits.as_bytes(), spec, out);

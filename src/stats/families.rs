@@ -7,16 +7,16 @@ use super::{ProducerStats, Stats};
 
 /// Whether a figure only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FamilyKind {
     Counter,
     Gauge,
 }
 
-impl Kind {
+impl FamilyKind {
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
+            FamilyKind::Counter => "counter",
+            FamilyKind::Gauge => "gauge",
         }
     }
 }
@@ -24,7 +24,7 @@ impl Kind {
 /// One figure, or one for each cause.
 pub(super) struct Family<S> {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: FamilyKind,
     pub(super) help: &'static str,
     /// Whether the values are nanoseconds, which are shown as seconds.
     pub(super) nanoseconds: bool,
@@ -47,15 +47,15 @@ type OfLog = fn(&Stats) -> Vec<(Option<&'static str>, u64)>;
 type OfProducer = fn(&ProducerStats) -> u64;
 
 const fn counter<S>(name: &'static str, help: &'static str, samples: S) -> Family<S> {
-    Family { name, kind: Kind::Counter, help, nanoseconds: false, samples }
+    Family { name, kind: FamilyKind::Counter, help, nanoseconds: false, samples }
 }
 
 const fn gauge<S>(name: &'static str, help: &'static str, samples: S) -> Family<S> {
-    Family { name, kind: Kind::Gauge, help, nanoseconds: false, samples }
+    Family { name, kind: FamilyKind::Gauge, help, nanoseconds: false, samples }
 }
 
 const fn time<S>(name: &'static str, help: &'static str, samples: S) -> Family<S> {
-    Family { name, kind: Kind::Counter, help, nanoseconds: true, samples }
+    Family { name, kind: FamilyKind::Counter, help, nanoseconds: true, samples }
 }
 
 /// A family without causes.

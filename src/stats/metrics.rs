@@ -2,7 +2,7 @@
 
 use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 
-use super::families::{COUNTS, Family, GAUGES, Kind};
+use super::families::{COUNTS, Family, FamilyKind, GAUGES};
 use super::{Distribution, State, Stats};
 
 /// A latency: the name, the help line, and the field.
@@ -40,8 +40,8 @@ impl Stats {
                 match family.kind {
                     // The facade's counters are whole numbers.
                     _ if family.nanoseconds => gauge!(family.facade_name(), labels).set(value as f64 / 1e9),
-                    Kind::Counter => counter!(family.name, labels).absolute(value),
-                    Kind::Gauge => gauge!(family.name, labels).set(value as f64),
+                    FamilyKind::Counter => counter!(family.name, labels).absolute(value),
+                    FamilyKind::Gauge => gauge!(family.name, labels).set(value as f64),
                 }
             }
         }
@@ -64,7 +64,7 @@ impl Stats {
 
 fn describe<S>(family: &Family<S>) {
     match family.kind {
-        Kind::Counter if !family.nanoseconds => describe_counter!(family.name, family.help),
-        Kind::Counter | Kind::Gauge => describe_gauge!(family.facade_name(), family.help),
+        FamilyKind::Counter if !family.nanoseconds => describe_counter!(family.name, family.help),
+        FamilyKind::Counter | FamilyKind::Gauge => describe_gauge!(family.facade_name(), family.help),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::families::{COUNTS, Family, GAUGES, Kind, PRODUCER_COUNTS, PRODUCER_GAUGES};
+use super::families::{COUNTS, Family, FamilyKind, GAUGES, PRODUCER_COUNTS, PRODUCER_GAUGES};
 use super::{Distribution, State, Stats};
 
 /// Upper bounds of the buckets of latencies, in nanoseconds: 10 µs to 10 s.
@@ -64,14 +64,19 @@ impl Stats {
                 }
             }
         }
-        begin("diolog_state", Kind::Gauge, "1 for the state that the log's device is in, 0 for the others", &mut out);
+        begin(
+            "diolog_state",
+            FamilyKind::Gauge,
+            "1 for the state that the log's device is in, 0 for the others",
+            &mut out,
+        );
         for (log, stats) in &logs {
             for (name, state) in [("ok", State::Ok), ("full", State::Full), ("failed", State::Failed)] {
                 let is_in = u8::from(stats.state == state);
                 let _ = writeln!(out, "diolog_state{{{log},state=\"{name}\"}} {is_in}");
             }
         }
-        begin("diolog_device_info", Kind::Gauge, "How blocks are written; always 1", &mut out);
+        begin("diolog_device_info", FamilyKind::Gauge, "How blocks are written; always 1", &mut out);
         for (log, stats) in &logs {
             let _ = writeln!(out, "diolog_device_info{{{log},device=\"{}\"}} 1", stats.device.kind);
         }
@@ -108,7 +113,7 @@ const LATENCIES: [Latency; 2] = [
     ),
 ];
 
-fn begin(name: &str, kind: Kind, help: &str, out: &mut String) {
+fn begin(name: &str, kind: FamilyKind, help: &str, out: &mut String) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());
 }
 

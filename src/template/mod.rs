@@ -14,4 +14,4 @@ mod parsed;
 
 pub use check::assert_valid;
 pub(crate) use parsed::Template;
-pub(crate) use spec::{Align, Kind, Spec};
+pub(crate) use spec::{Align, Spec, Style};

@@ -92,7 +92,7 @@ impl Template {
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::{Align, Kind};
+    use super::super::spec::{Align, Style};
     use super::*;
 
     fn shown(template: &str, names: &[&str]) -> String {
@@ -141,12 +141,13 @@ mod tests {
             zero: true,
             width: 12,
             precision: Some(7),
-            kind: Kind::UpperExp,
+            style: Style::UpperExp,
         };
         assert_eq!(parsed.placeholders()[0].spec, spec);
-        for (text, kind) in [("?", Kind::Debug), ("x", Kind::LowerHex), ("X", Kind::UpperHex), ("o", Kind::Octal)] {
+        for (text, style) in [("?", Style::Debug), ("x", Style::LowerHex), ("X", Style::UpperHex), ("o", Style::Octal)]
+        {
             let parsed = Template::parse(&format!("{{a:€<{text}}}"), &["a"]);
-            let spec = Spec { fill: '€', align: Some(Align::Left), kind, ..Spec::DEFAULT };
+            let spec = Spec { fill: '€', align: Some(Align::Left), style, ..Spec::DEFAULT };
             assert_eq!(parsed.placeholders()[0].spec, spec, "{text}");
         }
     }

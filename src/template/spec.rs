@@ -36,7 +36,7 @@ pub(crate) enum Align {
 
 /// How the value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Style {
     /// Nothing: as `Display`.
     Display,
     /// `?`
@@ -73,7 +73,7 @@ pub(crate) struct Spec {
     /// The digits after the point, or the most characters of a text.
     pub(crate) precision: Option<u8>,
     /// How the value is written.
-    pub(crate) kind: Kind,
+    pub(crate) style: Style,
 }
 
 impl Spec {
@@ -86,7 +86,7 @@ impl Spec {
         zero: false,
         width: 0,
         precision: None,
-        kind: Kind::Display,
+        style: Style::Display,
     };
 
     /// Reads the bytes from `at` up to `end`, which are UTF-8.
@@ -141,18 +141,18 @@ impl Spec {
         if name_before_dollar(bytes, at, end) {
             return Err(Fault::Argument);
         }
-        let kind = match byte(bytes, at, end) {
-            b'?' => Kind::Debug,
-            b'x' => Kind::LowerHex,
-            b'X' => Kind::UpperHex,
-            b'o' => Kind::Octal,
-            b'b' => Kind::Binary,
-            b'e' => Kind::LowerExp,
-            b'E' => Kind::UpperExp,
-            _ => Kind::Display,
+        let style = match byte(bytes, at, end) {
+            b'?' => Style::Debug,
+            b'x' => Style::LowerHex,
+            b'X' => Style::UpperHex,
+            b'o' => Style::Octal,
+            b'b' => Style::Binary,
+            b'e' => Style::LowerExp,
+            b'E' => Style::UpperExp,
+            _ => Style::Display,
         };
-        if !matches!(kind, Kind::Display) {
-            spec.kind = kind;
+        if !matches!(style, Style::Display) {
+            spec.style = style;
             at += 1;
         }
         while at < end && is_space(bytes[at]) {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 
-use super::source::{Destination, Source};
+use super::source::{DrainTarget, Source};
 use crate::block::{Block, BlockPlace, CallsiteTable, Definition, place};
 use crate::buffer::AlignedBuffer;
 use crate::clock::{Clock, TickConverter};
@@ -236,7 +236,7 @@ impl Writer {
                 let buffer = || AlignedBuffer::new(self.block_bytes, 0).expect("memory");
                 let block = self.block.get_or_insert_with(|| Block::new(buffer()));
                 let records_before = block.records();
-                let target = Destination {
+                let target = DrainTarget {
                     block,
                     callsites: &mut self.callsites,
                     own_sequence: &mut self.own_sequence,

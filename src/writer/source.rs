@@ -55,7 +55,7 @@ pub(crate) struct Source {
 }
 
 /// Where records are moved to.
-pub(crate) struct Destination<'a> {
+pub(crate) struct DrainTarget<'a> {
     /// The block, which has the producer's row.
     pub(crate) block: &'a mut Block,
     pub(crate) callsites: &'a mut CallsiteTable,
@@ -156,7 +156,7 @@ impl Source {
 
     /// Moves the records that the last [`look`](Self::look) found due to the `target`. Returns `true` if the block is
     /// full, because the next record does not fit; otherwise all due records are taken, or as many as one look drains.
-    pub(crate) fn drain(&mut self, mut target: Destination<'_>, blocks_begun: u64) -> bool {
+    pub(crate) fn drain(&mut self, mut target: DrainTarget<'_>, blocks_begun: u64) -> bool {
         let expected = self.accounted();
         let is_full = self.move_due(&mut target);
         self.drained.publish(self.records, self.truncated, self.payload_bytes);
@@ -175,7 +175,7 @@ impl Source {
     /// Shards of messages alone are plain, so that their loop is as short as possible. A record of a callsite ends that
     /// loop and begins the one for packed records. A message after a gap, or a record that cannot be packed, ends the
     /// second.
-    fn move_due(&mut self, target: &mut Destination<'_>) -> bool {
+    fn move_due(&mut self, target: &mut DrainTarget<'_>) -> bool {
         let mut piece_bytes = DRAIN_BYTES.min(self.due_bytes);
         let mut packs = target.block.is_packing(self.id);
         let mut kept_plain = None;
@@ -202,7 +202,7 @@ impl Source {
     /// for each record.
     fn move_records_as<const HEARD: bool>(
         &mut self,
-        target: &mut Destination<'_>,
+        target: &mut DrainTarget<'_>,
         piece_bytes: usize,
         packs: bool,
         kept_plain: Option<u64>,
@@ -219,7 +219,7 @@ impl Source {
     #[inline]
     fn move_records<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
         &mut self,
-        target: &mut Destination<'_>,
+        target: &mut DrainTarget<'_>,
         piece_bytes: usize,
         packs: bool,
         kept_plain: Option<u64>,
@@ -234,11 +234,11 @@ impl Source {
     /// Moves records in plain form, up to one that must be packed. Record `kept_plain` must not be.
     fn move_plain<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
         &mut self,
-        target: &mut Destination<'_>,
+        target: &mut DrainTarget<'_>,
         piece_bytes: usize,
         kept_plain: Option<u64>,
     ) -> Ended {
-        let Destination { block, callsites, own_sequence, taps, converter, now_ns } = target;
+        let DrainTarget { block, callsites, own_sequence, taps, converter, now_ns } = target;
         let (id, name) = (self.id, &*self.name);
         let (converter, now_ns) = (*converter, *now_ns);
         let mut last_ns = self.last_ns;
@@ -285,10 +285,10 @@ impl Source {
     /// Moves records in packed form, up to one that must be plain.
     fn move_packed<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
         &mut self,
-        target: &mut Destination<'_>,
+        target: &mut DrainTarget<'_>,
         piece_bytes: usize,
     ) -> Ended {
-        let Destination { block, callsites, own_sequence, taps, converter, now_ns } = target;
+        let DrainTarget { block, callsites, own_sequence, taps, converter, now_ns } = target;
         let (id, name) = (self.id, &*self.name);
         let (converter, now_ns) = (*converter, *now_ns);
         let last = Last { producer: self.id, sequence: self.next_sequence, last_ns: self.last_ns };

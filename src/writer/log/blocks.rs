@@ -19,7 +19,7 @@ use crate::writer::callsites;
 use crate::writer::contents::{BlockContents, Share};
 use crate::writer::pipeline::Pipeline;
 use crate::writer::schedule::{FlushInterval, Looked, Schedule};
-use crate::writer::source::{Destination, Source};
+use crate::writer::source::{DrainTarget, Source};
 
 /// The block to which records are being added.
 struct Filling {
@@ -169,7 +169,7 @@ impl Blocks {
             filling.since_ns = filling.since_ns.min(since_ns);
             if filling.define(slot, source, &mut self.control, observed_ns) {
                 let Blocks { callsites, converter, control, taps, begun, .. } = self;
-                let target = Destination {
+                let target = DrainTarget {
                     block: &mut filling.block,
                     callsites,
                     own_sequence: control.sequence(),
