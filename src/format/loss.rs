@@ -83,22 +83,59 @@ impl fmt::Display for LossCause {
     }
 }
 
-/// Attempts that were dropped, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct DroppedBy {
-    /// [`LossCause::RingFull`].
-    pub ring_full: u64,
-    /// [`LossCause::RingMemory`].
-    pub ring_memory: u64,
-    /// [`LossCause::TimedOut`].
-    pub timed_out: u64,
-    /// [`LossCause::DeviceFailed`].
-    pub device_failed: u64,
+/// Defines a struct with a count for each cause, and what is done with all of them: nothing else lists the causes.
+macro_rules! counts_by_cause {
+    ($(#[$of_struct:meta])* pub struct $name:ident { $($(#[$of_field:meta])* pub $cause:ident: u64,)+ }) => {
+        $(#[$of_struct])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        #[non_exhaustive]
+        pub struct $name { $($(#[$of_field])* pub $cause: u64,)+ }
+
+        impl $name {
+            /// The causes' names, in the order of the fields.
+            pub(crate) const NAMES: [&str; [$(stringify!($cause)),+].len()] = [$(stringify!($cause)),+];
+
+            /// The counts, in the same order.
+            pub(crate) const fn counts(&self) -> [u64; Self::NAMES.len()] {
+                [$(self.$cause),+]
+            }
+
+            /// From the counts in that order.
+            pub(crate) const fn from_counts([$($cause),+]: [u64; Self::NAMES.len()]) -> $name {
+                $name { $($cause),+ }
+            }
+
+            /// All of them. The sum saturates: a hostile file can claim any counts.
+            pub const fn total(&self) -> u64 {
+                let total = 0_u64;
+                $(let total = total.saturating_add(self.$cause);)+
+                total
+            }
+        }
+    };
+}
+pub(crate) use counts_by_cause;
+
+counts_by_cause! {
+    /// Attempts that were dropped, by cause.
+    pub struct DroppedBy {
+        /// [`LossCause::RingFull`].
+        pub ring_full: u64,
+        /// [`LossCause::RingMemory`].
+        pub ring_memory: u64,
+        /// [`LossCause::TimedOut`].
+        pub timed_out: u64,
+        /// [`LossCause::DeviceFailed`].
+        pub device_failed: u64,
+    }
 }
 
 impl DroppedBy {
+    /// The causes, in the order of the fields.
+    const CAUSES: [LossCause; Self::NAMES.len()] =
+        [LossCause::RingFull, LossCause::RingMemory, LossCause::TimedOut, LossCause::DeviceFailed];
+
     /// The attempts that were dropped for `cause`; 0 for a cause of another kind of loss.
     pub const fn count(&self, cause: LossCause) -> u64 {
         match cause {
@@ -112,14 +149,7 @@ impl DroppedBy {
 
     /// The causes that occurred, each with its count.
     pub fn causes(&self) -> impl Iterator<Item = (LossCause, u64)> {
-        let causes = [LossCause::RingFull, LossCause::RingMemory, LossCause::TimedOut, LossCause::DeviceFailed];
-        causes.map(|cause| (cause, self.count(cause))).into_iter().filter(|(_, count)| *count > 0)
-    }
-
-    /// All of them.
-    pub const fn total(&self) -> u64 {
-        let others = self.ring_memory.saturating_add(self.timed_out).saturating_add(self.device_failed);
-        self.ring_full.saturating_add(others)
+        Self::CAUSES.into_iter().zip(self.counts()).filter(|(_, count)| *count > 0)
     }
 
     /// Adds another producer's. The sums saturate: a hostile file can claim any counts.
@@ -140,26 +170,16 @@ impl DroppedBy {
     /// At most `total` of these attempts. It keeps those of the first causes.
     pub(crate) fn at_most(self, total: u64) -> DroppedBy {
         let mut left = total;
-        let mut take = |count: u64| {
+        DroppedBy::from_counts(self.counts().map(|count| {
             let taken = count.min(left);
             left -= taken;
             taken
-        };
-        DroppedBy {
-            ring_full: take(self.ring_full),
-            ring_memory: take(self.ring_memory),
-            timed_out: take(self.timed_out),
-            device_failed: take(self.device_failed),
-        }
+        }))
     }
 
     fn with(self, other: DroppedBy, combine: impl Fn(u64, u64) -> u64) -> DroppedBy {
-        DroppedBy {
-            ring_full: combine(self.ring_full, other.ring_full),
-            ring_memory: combine(self.ring_memory, other.ring_memory),
-            timed_out: combine(self.timed_out, other.timed_out),
-            device_failed: combine(self.device_failed, other.device_failed),
-        }
+        let (counts, others) = (self.counts(), other.counts());
+        DroppedBy::from_counts(std::array::from_fn(|at| combine(counts[at], others[at])))
     }
 }
 

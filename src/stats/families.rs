@@ -3,7 +3,8 @@
 //! `prometheus` writes them as text, and `metrics` publishes them through that facade. So a figure has the same name in
 //! both, except a latency or a time, which is of another kind in each.
 
-use super::{ProducerStats, Stats};
+use super::{ProducerStats, RefusedBy, Stats, WriteErrorsBy};
+use crate::format::DroppedBy;
 
 /// Whether a figure only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,11 @@ macro_rules! one {
     };
 }
 
+/// The values of a family with causes.
+fn by_cause<const N: usize>(names: [&'static str; N], counts: [u64; N]) -> Vec<(Option<&'static str>, u64)> {
+    names.map(Some).into_iter().zip(counts).collect()
+}
+
 /// A log's figures that only grow while it is open.
 pub(super) const COUNTS: &[Family<OfLog>] = &[
     counter("diolog_attempted_records_total", "Attempts to log that passed the level", one!(attempted)),
@@ -72,23 +78,11 @@ pub(super) const COUNTS: &[Family<OfLog>] = &[
     counter("diolog_truncated_records_total", "Records that were too long, and were cut", one!(truncated)),
     counter("diolog_payload_bytes_total", "Bytes of the records that the writer has taken", one!(payload_bytes)),
     counter("diolog_dropped_records_total", "Attempts that found no room, by cause", |stats| {
-        let by = stats.dropped_by;
-        vec![
-            (Some("ring_full"), by.ring_full),
-            (Some("ring_memory"), by.ring_memory),
-            (Some("timed_out"), by.timed_out),
-            (Some("device_failed"), by.device_failed),
-        ]
+        by_cause(DroppedBy::NAMES, stats.dropped_by.counts())
     }),
     counter("diolog_overwritten_records_total", "Records that newer ones replaced", one!(overwritten)),
     counter("diolog_refused_records_total", "Calls that were refused, by cause", |stats| {
-        let by = stats.refused_by;
-        vec![
-            (Some("closed"), by.closed),
-            (Some("forked"), by.forked),
-            (Some("reentrant"), by.reentrant),
-            (Some("no_ring"), by.no_ring),
-        ]
+        by_cause(RefusedBy::NAMES, stats.refused_by.counts())
     }),
     counter("diolog_hidden_records_total", "Records that their callsite's limit has hidden", one!(hidden)),
     counter("diolog_waits_total", "Waits for room in a ring", one!(waits)),
@@ -101,13 +95,7 @@ pub(super) const COUNTS: &[Family<OfLog>] = &[
     counter("diolog_flushes_total", "Flushes of callers that have succeeded", one!(flushes)),
     counter("diolog_flush_errors_total", "Flushes of callers that were answered with an error", one!(flush_errors)),
     counter("diolog_write_errors_total", "Writes that failed, by cause", |stats| {
-        let by = stats.write_errors_by;
-        vec![
-            (Some("no_room"), by.no_room),
-            (Some("device"), by.device),
-            (Some("read_only"), by.read_only),
-            (Some("other"), by.other),
-        ]
+        by_cause(WriteErrorsBy::NAMES, stats.write_errors_by.counts())
     }),
     counter("diolog_lost_segments_total", "Segments deleted or replaced while they were written", one!(lost_segments)),
     counter("diolog_preparation_errors_total", "Segments not prepared as they should be", one!(preparation_errors)),

@@ -20,7 +20,7 @@ mod words;
 mod write_errors;
 
 use crate::device::DeviceReport;
-use crate::format::DroppedBy;
+use crate::format::{DroppedBy, counts_by_cause};
 
 pub use crate::format::State;
 pub use close_report::CloseReport;
@@ -153,50 +153,41 @@ impl Stats {
     }
 }
 
-/// Appends that were refused without a sequence number, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct RefusedBy {
-    /// [`Outcome::Closed`](crate::Outcome::Closed).
-    pub closed: u64,
-    /// [`Outcome::Forked`](crate::Outcome::Forked): counted only in the forked child.
-    pub forked: u64,
-    /// [`Outcome::Reentrant`](crate::Outcome::Reentrant).
-    pub reentrant: u64,
-    /// [`Outcome::NoRing`](crate::Outcome::NoRing).
-    pub no_ring: u64,
+counts_by_cause! {
+    /// Appends that were refused without a sequence number, by cause.
+    pub struct RefusedBy {
+        /// [`Outcome::Closed`](crate::Outcome::Closed).
+        pub closed: u64,
+        /// [`Outcome::Forked`](crate::Outcome::Forked): counted only in the forked child.
+        pub forked: u64,
+        /// [`Outcome::Reentrant`](crate::Outcome::Reentrant).
+        pub reentrant: u64,
+        /// [`Outcome::NoRing`](crate::Outcome::NoRing).
+        pub no_ring: u64,
+    }
 }
 
 impl RefusedBy {
-    /// All of them.
-    pub const fn total(&self) -> u64 {
-        self.closed + self.forked + self.reentrant + self.no_ring
-    }
+    /// The causes in a word or two, in the order of the fields.
+    const WORDS: [&str; Self::NAMES.len()] = ["closed", "forked", "re-entrant", "no ring"];
 
     /// Adds those of another log.
     pub(crate) fn add(&mut self, other: RefusedBy) {
-        let RefusedBy { closed, forked, reentrant, no_ring } = other;
-        self.closed += closed;
-        self.forked += forked;
-        self.reentrant += reentrant;
-        self.no_ring += no_ring;
+        *self = self.with(other, u64::saturating_add);
     }
 
     /// Those that were counted after `earlier` ones of the same log.
-    pub(crate) fn since(&self, earlier: &RefusedBy) -> RefusedBy {
-        RefusedBy {
-            closed: self.closed.saturating_sub(earlier.closed),
-            forked: self.forked.saturating_sub(earlier.forked),
-            reentrant: self.reentrant.saturating_sub(earlier.reentrant),
-            no_ring: self.no_ring.saturating_sub(earlier.no_ring),
-        }
+    pub(crate) fn since(self, earlier: RefusedBy) -> RefusedBy {
+        self.with(earlier, u64::saturating_sub)
+    }
+
+    fn with(self, other: RefusedBy, combine: impl Fn(u64, u64) -> u64) -> RefusedBy {
+        let (counts, others) = (self.counts(), other.counts());
+        RefusedBy::from_counts(std::array::from_fn(|at| combine(counts[at], others[at])))
     }
 
     /// The causes that occurred, in a word or two, each with its count.
     pub(crate) fn causes(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let RefusedBy { closed, forked, reentrant, no_ring } = *self;
-        let causes = [("closed", closed), ("forked", forked), ("re-entrant", reentrant), ("no ring", no_ring)];
-        causes.into_iter().filter(|(_, count)| *count > 0)
+        Self::WORDS.into_iter().zip(self.counts()).filter(|(_, count)| *count > 0)
     }
 }

@@ -46,7 +46,7 @@ impl UnreportedLosses {
         let mut producers = std::mem::take(&mut self.ended);
         producers.extend(sources.iter_mut().filter_map(|(_, source)| source.take_losses()));
         let refused_by = shared.refused_by();
-        let losses = Losses { producers, refused_by: refused_by.since(&self.refused_by) };
+        let losses = Losses { producers, refused_by: refused_by.since(self.refused_by) };
         self.refused_by = refused_by;
         if losses.total() > 0 {
             shared.published.report_losses(&losses);
