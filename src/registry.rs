@@ -140,11 +140,7 @@ impl Registry {
         let RingRules { overwrite, reserve_bytes, kept_eighths, largest_bytes, bytes_max } = rings;
         let budget = Budget::within_group(bytes_max as u64, largest_bytes as u64, kept_eighths).part_of(shared);
         let budget = Arc::new(budget);
-        let maker = match slots {
-            #[cfg(not(loom))]
-            Some(slots) => RingMaker::in_slots(slots, reserve_bytes, Arc::clone(&budget)),
-            _ => RingMaker::new(reserve_bytes, Arc::clone(&budget)),
-        };
+        let maker = RingMaker::new(slots, reserve_bytes, Arc::clone(&budget));
         let enters_reserve = reserve_bytes > 0;
         let options = RingOptions { overwrite, enters_reserve, kept_eighths, ..RingOptions::window(0) };
         Registry {

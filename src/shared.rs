@@ -114,23 +114,8 @@ impl Shared {
             bytes_max: config.rings_bytes_max,
         };
         let registry = Registry::new(config.path.clone(), rings, producers_max, memory.slots, memory.budget);
-        let ring_bytes = config.flight_recorder;
-        let recorder = (ring_bytes > 0).then(|| {
-            let message_bytes_max = settings.message_bytes_max_in(ring_bytes);
-            let rules = RecorderRules { level: config.flight_recorder_level, ring_bytes, message_bytes_max };
-            let triggers = TriggerRules {
-                on: config.snapshot_on,
-                on_panic: config.snapshot_on_panic,
-                every: config.snapshot_every,
-            };
-            let budget = Arc::clone(registry.budget());
-            let maker = match memory.recorder_slots {
-                #[cfg(not(loom))]
-                Some(slots) => RingMaker::in_slots(slots, 0, Arc::clone(&budget)),
-                _ => RingMaker::new(0, Arc::clone(&budget)),
-            };
-            Recorder::new(RecorderRings::new(rules, clock, maker, budget), triggers)
-        });
+        let recorder = (config.flight_recorder > 0)
+            .then(|| new_recorder(&settings, clock, memory.recorder_slots, Arc::clone(registry.budget())));
         let recorded = recorder.as_ref().map(|_| config.flight_recorder_level);
         Shared {
             registry,
@@ -336,6 +321,18 @@ impl Shared {
         }
         summary
     }
+}
+
+/// The flight recorder that the settings ask for. `budget` counts the memory of its rings.
+fn new_recorder(settings: &Validated, clock: Clock, slots: Option<Arc<dyn Slots>>, budget: Arc<Budget>) -> Recorder {
+    let config = &settings.config;
+    let ring_bytes = config.flight_recorder;
+    let message_bytes_max = settings.message_bytes_max_in(ring_bytes);
+    let rules = RecorderRules { level: config.flight_recorder_level, ring_bytes, message_bytes_max };
+    let triggers =
+        TriggerRules { on: config.snapshot_on, on_panic: config.snapshot_on_panic, every: config.snapshot_every };
+    let maker = RingMaker::new(slots, 0, Arc::clone(&budget));
+    Recorder::new(RecorderRings::new(rules, clock, maker, budget), triggers)
 }
 
 /// Appends refused without a sequence number.

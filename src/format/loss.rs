@@ -133,7 +133,7 @@ counts_by_cause! {
 
 impl DroppedBy {
     /// The causes, in the order of the fields.
-    const CAUSES: [LossCause; Self::NAMES.len()] =
+    pub(crate) const CAUSES: [LossCause; Self::NAMES.len()] =
         [LossCause::RingFull, LossCause::RingMemory, LossCause::TimedOut, LossCause::DeviceFailed];
 
     /// The attempts that were dropped for `cause`; 0 for a cause of another kind of loss.

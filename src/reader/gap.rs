@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::format::LossCause;
+use crate::format::{DroppedBy, LossCause};
 use crate::grouped::counted;
 
 use super::account::SequenceGap;
@@ -129,8 +129,7 @@ impl Gap {
 
     /// Whether the overflow policy dropped the records.
     pub fn is_dropped(&self) -> bool {
-        use LossCause::{DeviceFailed, RingFull, RingMemory, TimedOut};
-        matches!(self.cause, RingFull | RingMemory | TimedOut | DeviceFailed)
+        DroppedBy::CAUSES.contains(&self.cause)
     }
 }
 

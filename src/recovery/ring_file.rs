@@ -360,14 +360,10 @@ impl DeadRingFile {
                 }
                 break;
             };
-            let is_used = match raw.state.get() {
-                SLOT_USED => true,
-                // Free slots that have been used have no description.
-                SLOT_FREE => slot.as_ref().is_some_and(|slot| !slot.image.is_empty()),
-                _ => true,
-            };
+            // Free slots that have been used have no description.
+            let is_free = raw.state.get() == SLOT_FREE && slot.as_ref().is_none_or(|slot| slot.image.is_empty());
             match slot {
-                _ if !is_used => {}
+                _ if is_free => {}
                 Some(_) if raw.log.get() != entry.index || raw.purpose.get() != purpose => {}
                 Some(_) if found.places.len() == PRODUCERS_AT_ONCE => {
                     note("it claims to have more rings of the log than a log can have".into());

@@ -12,7 +12,7 @@ fn ring_with_reserve(
     reserve_bytes: usize,
     budget: Arc<Budget>,
 ) -> io::Result<(ProducerEnd, ConsumerEnd)> {
-    RingMaker::in_slots(Arc::clone(&SLOTS), reserve_bytes, budget).make(options)
+    RingMaker::new(Some(Arc::clone(&SLOTS)), reserve_bytes, budget).make(options)
 }
 
 fn ring(options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd)> {

@@ -193,16 +193,15 @@ pub(crate) fn reserves_bytes_max() -> u64 {
 }
 
 impl RingMaker {
-    /// A maker of rings in private memory. Each reserve has `reserve_bytes`, a power of two or 0; entered chunks count
-    /// in `budget`.
-    pub(crate) fn new(reserve_bytes: usize, budget: Arc<Budget>) -> RingMaker {
-        RingMaker { memory: Source::Private(Private::new(reserve_bytes)), reserve_bytes, budget }
-    }
-
-    /// A maker of rings in `slots`.
-    #[cfg(not(loom))]
-    pub(crate) fn in_slots(slots: Arc<dyn Slots>, reserve_bytes: usize, budget: Arc<Budget>) -> RingMaker {
-        RingMaker { memory: Source::Slots(slots), reserve_bytes, budget }
+    /// A maker of rings in `slots`, or in private memory if there are none. Each reserve has `reserve_bytes`, a power
+    /// of two or 0; entered chunks count in `budget`.
+    pub(crate) fn new(slots: Option<Arc<dyn Slots>>, reserve_bytes: usize, budget: Arc<Budget>) -> RingMaker {
+        let memory = match slots {
+            #[cfg(not(loom))]
+            Some(slots) => Source::Slots(slots),
+            _ => Source::Private(Private::new(reserve_bytes)),
+        };
+        RingMaker { memory, reserve_bytes, budget }
     }
 
     /// Makes a ring. If there is no address space for its reserve, it has none.
@@ -259,7 +258,7 @@ pub(crate) fn ring_with_reserve(
     reserve_bytes: usize,
     budget: Arc<Budget>,
 ) -> io::Result<(ProducerEnd, ConsumerEnd)> {
-    RingMaker::new(reserve_bytes, budget).make(options)
+    RingMaker::new(None, reserve_bytes, budget).make(options)
 }
 
 /// Makes a ring without a reserve.

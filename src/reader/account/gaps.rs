@@ -79,13 +79,48 @@ impl Placed {
         last: Option<(&ProducerRow, Losses)>,
         mut found: impl FnMut(Range<u64>, LossCause),
     ) {
-        let Some(mut at) = self.next.filter(|&next| next < end) else { return };
+        let Some(at) = self.next.filter(|&next| next < end) else { return };
         self.next = Some(end);
-        let removed = at..self.removed_below.clamp(at, end);
-        at = removed.end;
+        let parts = self.parts(producer, at..end, records);
+        let mut sums = self.found.as_deref().copied().unwrap_or_default();
+        let mut unexplained = 0;
+        for (numbers, cause) in &parts {
+            let count = numbers.end - numbers.start;
+            match cause {
+                Some(cause) => sums.add(*cause, count),
+                None => unexplained += count,
+            }
+        }
+        let mut causes = self.causes_of(unexplained, &sums, last);
+        let mut caused = Vec::new();
+        for (mut numbers, cause) in parts {
+            if let Some(cause) = cause {
+                push_joined(&mut caused, numbers, cause);
+                continue;
+            }
+            while !numbers.is_empty() {
+                let (cause, left) = causes.first_mut().expect("the causes are as many as the numbers");
+                let taken = (*left).min(numbers.end - numbers.start);
+                push_joined(&mut caused, numbers.start..numbers.start + taken, *cause);
+                sums.add(*cause, taken);
+                (numbers.start, *left) = (numbers.start + taken, *left - taken);
+                if *left == 0 {
+                    causes.remove(0);
+                }
+            }
+        }
+        self.found = Some(Box::new(sums));
+        caused.into_iter().for_each(|(numbers, cause)| found(numbers, cause));
+    }
+
+    /// The parts of missing `numbers`, in order, each with its cause if a gap record explains it or retention has
+    /// removed it.
+    fn parts(&self, producer: u32, numbers: Range<u64>, records: &[GapRecord]) -> Vec<(Range<u64>, Option<LossCause>)> {
+        let Range { start, end } = numbers;
         let mut parts = Vec::new();
-        if !removed.is_empty() {
-            parts.push((removed, Some(LossCause::Removed)));
+        let mut at = self.removed_below.clamp(start, end);
+        if start < at {
+            parts.push((start..at, Some(LossCause::Removed)));
         }
         for record in records.iter().filter(|record| record.producer == producer) {
             let begins = record.first_sequence.clamp(at, end);
@@ -97,37 +132,7 @@ impl Placed {
             }
         }
         parts.extend((at < end).then_some((at..end, None)));
-        let explained = parts.iter().filter_map(|(numbers, cause)| Some((numbers.end - numbers.start, (*cause)?)));
-        let mut sums = self.found.as_deref().copied().unwrap_or_default();
-        explained.for_each(|(count, cause)| sums.add(cause, count));
-        let unexplained = parts.iter().filter(|(_, cause)| cause.is_none());
-        let unexplained = unexplained.map(|(numbers, _)| numbers.end - numbers.start).sum();
-        let mut causes = self.causes_of(unexplained, &sums, last);
-        let mut joined: Option<(Range<u64>, LossCause)> = None;
-        let mut give = |numbers: Range<u64>, cause: LossCause| match &mut joined {
-            Some((before, of)) if *of == cause && before.end == numbers.start => before.end = numbers.end,
-            _ => joined.replace((numbers, cause)).into_iter().for_each(|(numbers, cause)| found(numbers, cause)),
-        };
-        for (mut numbers, cause) in parts {
-            if let Some(cause) = cause {
-                give(numbers, cause);
-                continue;
-            }
-            while !numbers.is_empty() {
-                let (cause, left) = causes.first_mut().expect("the causes are as many as the numbers");
-                let taken = (*left).min(numbers.end - numbers.start);
-                give(numbers.start..numbers.start + taken, *cause);
-                sums.add(*cause, taken);
-                (numbers.start, *left) = (numbers.start + taken, *left - taken);
-                if *left == 0 {
-                    causes.remove(0);
-                }
-            }
-        }
-        if let Some((numbers, cause)) = joined {
-            found(numbers, cause);
-        }
-        self.found = Some(Box::new(sums));
+        parts
     }
 
     /// The causes of `count` numbers that no gap record explains, each with its part of them. Their order in the gap
@@ -159,6 +164,14 @@ impl Placed {
         causes.push((LossCause::Unknown, left));
         causes.retain(|(_, count)| *count > 0);
         causes
+    }
+}
+
+/// Adds `numbers` to the last part, if they continue it and have its cause, or else as a part of their own.
+fn push_joined(parts: &mut Vec<(Range<u64>, LossCause)>, numbers: Range<u64>, cause: LossCause) {
+    match parts.last_mut() {
+        Some((before, of)) if *of == cause && before.end == numbers.start => before.end = numbers.end,
+        _ => parts.push((numbers, cause)),
     }
 }
 
