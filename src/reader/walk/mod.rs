@@ -317,9 +317,7 @@ impl Walk {
             None => {
                 self.account_for_unstarted(reading, usize::MAX);
                 Ok(Some(if self.growing().is_some() {
-                    let is_written = self.is_being_written(&reading.run);
-                    let end = RunEnd::Reached { torn: None, trailing: reading.plan.trailing() };
-                    self.account.conclude(end, is_written);
+                    self.conclude_for_now(reading, None);
                     Step::End
                 } else {
                     self.account.finish_run();
@@ -350,18 +348,8 @@ impl Walk {
         let present = good.is_some() || newer.is_some();
         let is_whole = present && number == expected;
         if !is_whole && error.is_none() && self.growing().is_some() {
-            let mut scratch = Loaded::default();
-            let is_in_last = block.location.segment + 1 == reading.run.segments().len();
-            if !present
-                && is_in_last
-                && self.durable_below(reading, None) <= expected
-                && !reading.plan.blocks().any(|location| is_there(&mut scratch, location))
-            {
-                // None of the blocks from here on is good. They may be in flight, or a crash has torn them.
-                let last = reading.plan.blocks().next_back().unwrap_or(&block.location);
-                let is_written = self.is_being_written(&reading.run);
-                let end = RunEnd::Reached { torn: Some((&block.location, last)), trailing: reading.plan.trailing() };
-                self.account.conclude(end, is_written);
+            if !present && self.may_be_torn_from(reading, &block.location, expected) {
+                self.conclude_for_now(reading, Some(&block.location));
                 reading.plan.rewind();
                 return Ok(Some(Step::End));
             }
@@ -392,6 +380,24 @@ impl Walk {
         };
         reading.plan.mark_read(block);
         step
+    }
+
+    /// Whether no block from `first` on, which is not good, is good or known to have been durable. They may be in
+    /// flight, or a crash has torn them.
+    fn may_be_torn_from(&self, reading: &Reading, first: &BlockLocation, expected: u64) -> bool {
+        let mut scratch = Loaded::default();
+        first.segment + 1 == reading.run.segments().len()
+            && self.durable_below(reading, None) <= expected
+            && !reading.plan.blocks().any(|location| is_there(&mut scratch, location))
+    }
+
+    /// Concludes that the run, which may grow, ends here for now: with blocks from `torn` on that are not good, if there
+    /// are some.
+    fn conclude_for_now(&mut self, reading: &Reading, torn: Option<&BlockLocation>) {
+        let torn = torn.map(|first| (first, reading.plan.blocks().next_back().unwrap_or(first)));
+        let end = RunEnd::Reached { torn, trailing: reading.plan.trailing() };
+        let is_written = self.is_being_written(&reading.run);
+        self.account.conclude(end, is_written);
     }
 
     /// Counts the copies of a block that is accounted for.
