@@ -11,7 +11,7 @@ use super::account::RunAccount;
 use super::compose::{Composer, RecoveryPlan};
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
 use super::ring_file::{DeadRingFile, FoundDefinitions, FoundSlots, LogEntry, SlotPlace};
-use super::snapshot::{self, LeftInRecorder};
+use super::snapshot::{DeadRecorder, LeftInRecorder};
 use super::without_segments;
 use crate::block::Block;
 use crate::clock::Clock;
@@ -141,9 +141,10 @@ impl DeadRun<'_> {
             block_bytes: self.block_bytes(),
             message_bytes_max: self.entry.message_bytes_max as usize,
         };
+        let recorder = DeadRecorder { file: self.file, callsites, origin, now };
         let LeftInRecorder { producers, damage: of_records } =
-            snapshot::read(self.file, &places, callsites, &origin, now).map_err(|source| self.unreadable(source))?;
-        let written = snapshot::write(&directory.opened(), self.link.run, &origin, producers, callsites, now);
+            recorder.read(&places).map_err(|source| self.unreadable(source))?;
+        let written = recorder.write(&directory.opened(), producers);
         Ok(Snapshot { written, damages: [damage, of_records] })
     }
 
