@@ -333,17 +333,17 @@ impl EventLogs {
                 Found::Unopened(turn, directory) => (turn, directory),
             };
             let _turn = lock(&turn);
-            let left = match lock(&inner.events).begin_opening(name, inner.events_max(), rarely)? {
+            let begun = lock(&inner.events).begin_opening(name, inner.events_max(), rarely)?;
+            match begun {
                 Begun::Open(logger) => return Ok(logger),
-                Begun::Left(logger) => Some(logger),
+                Begun::Left(logger) => {
+                    // Somebody else has closed the log. Wait for its end.
+                    let _ = logger.close();
+                    lock(&inner.events).end(name);
+                    continue;
+                }
                 Begun::Forgotten => continue,
-                Begun::Opening => None,
-            };
-            if let Some(left) = left {
-                // Somebody else has closed the log. Wait for its end.
-                let _ = left.close();
-                lock(&inner.events).end(name);
-                continue;
+                Begun::Opening => {}
             }
             let opened = inner.engine.open(at(&inner.config, inner.base_directory.join(directory)));
             let is_closed = lock(&inner.events).finish_opening(name, opened.as_ref().ok());
