@@ -10,9 +10,8 @@ use crate::writer::schedule::Schedule;
 const CLOSING_RESERVE: Duration = Duration::from_millis(250);
 
 /// How far close has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    #[default]
     Open,
     /// Waiting for appends under way and draining, until all rings are empty.
     Draining,
@@ -30,10 +29,11 @@ enum Phase {
 }
 
 /// The end of a log.
-#[derive(Default)]
 pub(super) struct Ending {
     phase: Phase,
     deadline: Option<Instant>,
+    /// Whether the rings outlive the process.
+    keeps_rings: bool,
     /// Whether all was written, with the clean end.
     pub(super) is_clean: bool,
     /// Why `close` is an error, if it is one.
@@ -41,6 +41,11 @@ pub(super) struct Ending {
 }
 
 impl Ending {
+    /// Of a log that is open.
+    pub(super) fn new(keeps_rings: bool) -> Ending {
+        Ending { phase: Phase::Open, deadline: None, keeps_rings, is_clean: false, reason: None }
+    }
+
     /// Whether nobody has closed the log.
     pub(super) fn is_open(&self) -> bool {
         self.phase == Phase::Open
@@ -57,12 +62,10 @@ impl Ending {
         self.phase == Phase::Ended
     }
 
-    /// Advances the close, if one is asked for. Returns whether it has reached another phase. `keeps_rings`: the rings
-    /// outlive the process.
+    /// Advances the close, if one is asked for. Returns whether it has reached another phase.
     pub(super) fn advance(
         &mut self,
         shared: &Shared,
-        keeps_rings: bool,
         blocks: &mut Blocks,
         schedule: &mut Schedule,
         now_ns: u64,
@@ -83,7 +86,7 @@ impl Ending {
                     Phase::Counting
                 } else if !cut_short {
                     before
-                } else if keeps_rings {
+                } else if self.keeps_rings {
                     blocks.close_filling(now_ns);
                     Phase::Leaving
                 } else {

@@ -56,11 +56,11 @@ impl LogWriter {
         let rings = rings.inspect(|rings| rings.publish_anchor(anchor)).map(|rings| (rings, anchor));
         LogWriter {
             directory,
+            ending: Ending::new(rings.is_some()),
             rings,
             schedule: Schedule::new(shared.settings.config.flush_interval),
             blocks,
             flushes: Flushes::default(),
-            ending: Ending::default(),
             shared,
         }
     }
@@ -114,7 +114,7 @@ impl LogWriter {
             blocks.write_due_ends(now_ns);
         }
         flushes.answer(&mut blocks.pipeline);
-        worked |= ending.advance(shared, rings.is_some(), blocks, schedule, now_ns);
+        worked |= ending.advance(shared, blocks, schedule, now_ns);
         worked |= blocks.taps.pass_on();
         blocks.losses.report_if_due(shared, &mut blocks.sources, now_ns);
         blocks.snapshot_if_due(now_ns, false);
