@@ -330,7 +330,7 @@ impl Producer {
         // The clock is read after there is room.
         let outcome = match end.append(tag, record, || self.clock.ticks()) {
             Ok(()) => accepted,
-            Err(Full) => self.overflow(end, level, tag, record, accepted),
+            Err(Full) => self.overflow(end, level, tag, record),
         };
         drop(entered);
         if outcome == accepted {
@@ -373,23 +373,15 @@ impl Producer {
     /// policy says.
     #[cold]
     #[inline(never)]
-    fn overflow(
-        &self,
-        end: &ProducerEnd,
-        level: Level,
-        tag: u32,
-        record: &(impl Appendable + ?Sized),
-        accepted: Outcome,
-    ) -> Outcome {
+    fn overflow(&self, end: &ProducerEnd, level: Level, tag: u32, record: &(impl Appendable + ?Sized)) -> Outcome {
         let severe = is_severe(level);
-        if let Err(cause) = end.append_beyond(severe, tag, record, || self.clock.ticks()) {
-            wait_or_drop(&self.shared, end, cause, |ticks| {
+        let lost = match end.append_beyond(severe, tag, record, || self.clock.ticks()) {
+            Ok(()) => None,
+            Err(cause) => wait_or_drop(&self.shared, end, cause, |ticks| {
                 end.append(tag, record, || ticks).is_ok() || end.append_beyond(severe, tag, record, || ticks).is_ok()
-            })
-            .unwrap_or(accepted)
-        } else {
-            accepted
-        }
+            }),
+        };
+        lost.unwrap_or_else(|| accepted(record))
     }
 
     /// Whether the policy drops a record at once if there is no room.

@@ -116,6 +116,18 @@ struct Caller {
     text: Vec<u8>,
 }
 
+/// What records of a batch have in common.
+struct BatchContext<'a> {
+    queue: &'a Queue,
+    /// From monotonic to wall time.
+    wall_offset: i64,
+    /// The log's name, if the listener has several logs.
+    log_name: Option<&'a str>,
+    /// The producer of the records that come next.
+    producer_id: u32,
+    producer_name: &'a str,
+}
+
 impl Caller {
     /// Calls the listener. Returns `false` if it panicked. After a panic, waits for a while before it returns, unless a
     /// log waits for its end.
@@ -141,16 +153,15 @@ impl Caller {
         // Read for each batch, to follow steps of the wall clock.
         let wall_offset = wall_offset_ns(queue.clock);
         let log_name = if self.outlet.has_several() { queue.log.file_name().and_then(OsStr::to_str) } else { None };
-        let (mut producer_id, mut producer_name) = (0, "");
+        let mut context = BatchContext { queue, wall_offset, log_name, producer_id: 0, producer_name: "" };
         let mut has_ended = false;
         let mut entries = Entries(bytes);
         let mut left = bytes.len();
         while let Some(entry) = entries.next() {
             match entry {
-                Entry::Producer { id, name } => (producer_id, producer_name) = (id, name),
+                Entry::Producer { id, name } => (context.producer_id, context.producer_name) = (id, name),
                 Entry::Record(entry) => {
-                    let is_given = !queue.is_abandoned()
-                        && self.give(queue, wall_offset, log_name, (producer_id, producer_name), entry);
+                    let is_given = !queue.is_abandoned() && self.give(&context, entry);
                     queue.count(is_given);
                 }
                 Entry::Missed(records) => {
@@ -173,14 +184,8 @@ impl Caller {
     }
 
     /// Gives the listener a record. Returns `false` if it panicked.
-    fn give(
-        &mut self,
-        queue: &Queue,
-        wall_offset: i64,
-        log_name: Option<&str>,
-        producer: (u32, &str),
-        entry: RecordEntry<'_>,
-    ) -> bool {
+    fn give(&mut self, context: &BatchContext<'_>, entry: RecordEntry<'_>) -> bool {
+        let BatchContext { queue, wall_offset, log_name, producer_id, producer_name } = *context;
         let RecordEntry { kind, level, flags, sequence, timestamp_ns, payload } = entry;
         let Some(level) = Level::from_u8(level) else { return false };
         let structured = if kind == Kind::Structured as u8 { self.render(payload) } else { None };
@@ -192,8 +197,8 @@ impl Caller {
             level,
             unix_ns: wall_offset.wrapping_add_unsigned(timestamp_ns),
             timestamp_ns,
-            producer_id: producer.0,
-            producer_name: producer.1,
+            producer_id,
+            producer_name,
             sequence,
             flags,
             callsite,

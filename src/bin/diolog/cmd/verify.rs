@@ -52,13 +52,13 @@ fn text(arguments: &Verify, path: &Path, report: &Report, out: &mut Vec<u8>) {
         let _ = writeln!(out, "  {records} cut when logged: too long, or their formatter failed");
     }
     for (at, run) in report.runs.iter().enumerate() {
-        let _ = writeln!(out);
         let end = match run.goes_on {
             true => GOES_ON.into(),
             false => run_end(run.clean_end, run.in_use, report.in_use, report.in_use_by),
         };
         let end = with_recovery(end, path, &run.run, run.recovered, run.in_use);
-        run_text(at + 1, report.runs.len(), run, &end, arguments.all, out);
+        let _ = write!(out, "\nrun {} of {}  {}", at + 1, report.runs.len(), run.run);
+        run_text(run, &end, arguments.all, out);
     }
     if !report.findings.is_empty() {
         let _ = writeln!(out, "\nfound");
@@ -71,8 +71,8 @@ fn text(arguments: &Verify, path: &Path, report: &Report, out: &mut Vec<u8>) {
     }
 }
 
-fn run_text(number: usize, runs: usize, run: &RunReport, end: &str, all: bool, out: &mut Vec<u8>) {
-    let _ = write!(out, "run {number} of {runs}  {}", run.run);
+/// What was found of a run, after its number and its id.
+fn run_text(run: &RunReport, end: &str, all: bool, out: &mut Vec<u8>) {
     if !run.service.is_empty() {
         let _ = write!(out, "  {}", escape::name(&run.service));
     }
