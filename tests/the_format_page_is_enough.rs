@@ -155,9 +155,7 @@ fn the_script_finds_the_same_fields_and_values() {
     for (printed, expected) in printed.iter().zip(&expected) {
         assert_eq!(printed, expected);
     }
-    let Some(program) = option_env!("CARGO_BIN_EXE_diolog") else {
-        return not_shown("that `diolog cat` finds the same fields", "it is built with the feature `cli` only");
-    };
+    let Some(program) = command_line("that `diolog cat` finds the same fields") else { return };
     let output = Command::new(program).args(["cat", "--format", "json"]).arg(&log).output().expect("a child process");
     let lines = String::from_utf8(output.stdout).expect("text");
     let by_cat: Vec<Json> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -383,10 +381,17 @@ fn messages(log: &Path) -> (Vec<u8>, u64) {
     (messages, reader.report().truncated)
 }
 
+/// The path of `diolog`. Reports that `what` is not shown if it is not built: Cargo may name its path all the same.
+fn command_line(what: &str) -> Option<&'static str> {
+    let program = option_env!("CARGO_BIN_EXE_diolog").filter(|_| cfg!(feature = "cli"));
+    if program.is_none() {
+        not_shown(what, "it is built with the feature `cli` only");
+    }
+    program
+}
+
 fn compare_with_the_command(log: &Path, expected: &[u8]) {
-    let Some(program) = option_env!("CARGO_BIN_EXE_diolog") else {
-        return not_shown("that `diolog cat` prints the same", "it is built with the feature `cli` only");
-    };
+    let Some(program) = command_line("that `diolog cat` prints the same") else { return };
     let output = Command::new(program).args(["cat", "--format", "message"]).arg(log).output().expect("a child process");
     assert_same(&output.stdout, expected, &String::from_utf8_lossy(&output.stderr));
 }
