@@ -240,8 +240,8 @@ fn a_log_whose_directory_was_replaced_is_recovered_in_the_other_one() {
     assert_eq!(rings.files(), Vec::<PathBuf>::new());
 }
 
-/// The child: leaves records in its rings, and a child of its own that has its files open, and dies.
-fn fork_and_die() {
+/// The child: leaves records in its rings, and a child of its own, and dies.
+fn fork_and_die(fork: fn() -> u32) {
     let directory = support::child_directory();
     let logger = Logger::open(child_config(&directory).flush_interval(Duration::from_secs(3600))).expect("a log");
     let producer = logger.producer_named("orders").expect("a producer");
@@ -251,25 +251,48 @@ fn fork_and_die() {
             logger.flush().expect("durable");
         }
     }
-    let forked = support::os::fork_and_wait();
-    std::fs::write(directory.join("forked"), forked.to_string()).expect("written");
+    std::fs::write(directory.join("forked"), fork().to_string()).expect("written");
     std::process::abort();
+}
+
+/// Runs `test` again as the child that forks and dies. Returns the process id of the child's child.
+fn fork_in_child(test: &str, directory: &Path) -> u32 {
+    // Without pipes, which the child's child would keep open.
+    let mut command = support::child_command(test, "fork", directory);
+    let ended = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("a child");
+    assert_eq!(ended.signal(), Some(libc::SIGABRT));
+    std::fs::read_to_string(directory.join("forked")).expect("written").parse().expect("a number")
+}
+
+#[test]
+fn a_forked_child_that_outlives_its_parent_does_not_delay_the_recovery() {
+    if support::role().is_some() {
+        return fork_and_die(support::os::fork_by_the_library_and_wait);
+    }
+    let directory = support::directory();
+    let rings = Rings::of_child(directory.path());
+    let path = directory.path().join("log");
+    let test = "a_forked_child_that_outlives_its_parent_does_not_delay_the_recovery";
+    let forked = fork_in_child(test, directory.path());
+    let logger = Logger::open(config(&path, &rings.0)).expect("a log");
+    let [recovery] = logger.recovery() else { panic!("{:?}", logger.recovery()) };
+    assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Complete, 100), "{recovery}");
+    logger.close().expect("closed");
+    support::os::send_signal(forked, libc::SIGKILL);
+    assert_eq!(messages(&path), (0..200).map(|number| format!("order {number}")).collect::<Vec<_>>());
 }
 
 #[test]
 fn what_a_process_left_is_recovered_when_no_child_of_it_has_its_segment_open_any_more() {
     if support::role().is_some() {
-        return fork_and_die();
+        // Such a child keeps its parent's files open.
+        return fork_and_die(support::os::fork_and_wait);
     }
     let directory = support::directory();
     let rings = Rings::of_child(directory.path());
     let path = directory.path().join("log");
     let test = "what_a_process_left_is_recovered_when_no_child_of_it_has_its_segment_open_any_more";
-    // Without pipes, which the child's child would keep open.
-    let mut command = support::child_command(test, "fork", directory.path());
-    let ended = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("a child");
-    assert_eq!(ended.signal(), Some(libc::SIGABRT));
-    let forked = std::fs::read_to_string(directory.path().join("forked")).expect("written");
+    let forked = fork_in_child(test, directory.path());
 
     // Its open files are those of a write that is under way: nothing is touched, and the log opens.
     let logger = Logger::open(config(&path, &rings.0)).expect("a log");
@@ -280,7 +303,7 @@ fn what_a_process_left_is_recovered_when_no_child_of_it_has_its_segment_open_any
     logger.close().expect("closed");
     assert_eq!(rings.files().len(), 1, "those of the dead process");
 
-    support::os::send_signal(forked.parse().expect("a number"), libc::SIGKILL);
+    support::os::send_signal(forked, libc::SIGKILL);
     let recoveries = diolog::recover(&path, None).expect("a log");
     let [recovery] = &recoveries[..] else { panic!("{recoveries:?}") };
     assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Complete, 100), "{recovery}");

@@ -2,11 +2,11 @@
 //! all queued blocks of a file. The blocks are durable, and complete, when `fdatasync` returns.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 use crate::error::{SavedIoError, is_want_of_room};
+use crate::sys::fork::UnsharedFile;
 use crate::sys::write::write_whole;
 
 use super::failed::FailedFiles;
@@ -52,7 +52,7 @@ impl Operation for Buffered {
 impl Buffered {
     /// Syncs `file`. That makes the blocks written to it durable. Fails without a sync if a write to the file has
     /// failed, in this batch or in an earlier one.
-    fn sync(&mut self, file: &Arc<File>) -> io::Result<()> {
+    fn sync(&mut self, file: &Arc<UnsharedFile>) -> io::Result<()> {
         if let Some(error) = self.failed.error_of(file) {
             return Err(error);
         }
@@ -78,6 +78,8 @@ impl Buffered {
 
 #[cfg(all(test, target_os = "linux", not(loom)))]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::buffer::AlignedBuffer;
 
@@ -85,7 +87,8 @@ mod tests {
     #[test]
     fn a_failed_sync_fails_all_blocks_that_it_was_for_and_the_file_for_good() {
         // The kernel takes every write to it, and cannot sync it.
-        let file = Arc::new(File::options().write(true).open("/dev/null").expect("a device of every Linux"));
+        let null = File::options().write(true).open("/dev/null").expect("a device of every Linux");
+        let file = Arc::new(UnsharedFile::from(null));
         let write = |token| {
             let buffer = AlignedBuffer::new(4096, 0).expect("memory");
             BlockWrite { token, file: Arc::clone(&file), offset: 4096 * token, length: 4096, buffer }

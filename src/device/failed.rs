@@ -3,11 +3,11 @@
 //! After a failed sync the kernel reports the error once and marks the lost pages as clean, so the next sync succeeds.
 //! So each device asks here before each write. A file keeps its first error as long as it is open.
 
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, Weak};
 
 use crate::error::SavedIoError;
+use crate::sys::fork::UnsharedFile;
 
 /// Failed files, each with its first error.
 #[derive(Clone, Default)]
@@ -19,13 +19,13 @@ pub(super) struct FailedFiles {
 #[derive(Clone)]
 struct Failed {
     /// A weak reference keeps the allocation, so no other file can get its address.
-    file: Weak<File>,
+    file: Weak<UnsharedFile>,
     error: SavedIoError,
 }
 
 impl FailedFiles {
     /// Remembers that `file` has failed, with its first error.
-    pub(super) fn insert(&mut self, file: &Arc<File>, error: &io::Error) {
+    pub(super) fn insert(&mut self, file: &Arc<UnsharedFile>, error: &io::Error) {
         self.entries.retain(|failed| failed.file.strong_count() > 0);
         if self.error_of(file).is_none() {
             self.entries.push(Failed { file: Arc::downgrade(file), error: error.into() });
@@ -33,7 +33,7 @@ impl FailedFiles {
     }
 
     /// The first error of `file`, if it has failed.
-    pub(super) fn error_of(&self, file: &Arc<File>) -> Option<io::Error> {
+    pub(super) fn error_of(&self, file: &Arc<UnsharedFile>) -> Option<io::Error> {
         let failed = self.entries.iter().find(|failed| std::ptr::eq(failed.file.as_ptr(), Arc::as_ptr(file)))?;
         Some(failed.error.to_io_error())
     }
@@ -41,11 +41,13 @@ impl FailedFiles {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
     fn a_failed_file_keeps_its_first_error_and_its_entry_is_removed_once_it_is_closed() {
-        let open = || Arc::new(File::open(env!("CARGO_MANIFEST_DIR")).unwrap());
+        let open = || Arc::new(UnsharedFile::from(File::open(env!("CARGO_MANIFEST_DIR")).unwrap()));
         let (first, second) = (open(), open());
         let mut failed = FailedFiles::default();
         failed.insert(&first, &io::Error::from_raw_os_error(5));

@@ -169,7 +169,7 @@ fn why_not_uring(file: File) -> Option<String> {
     };
     // An error here only makes writes slower.
     let _ = uring.register(std::slice::from_ref(&buffer));
-    uring.submit(BlockWrite { token: 0, file: Arc::new(file), offset: 0, length: ALIGNMENT_BYTES, buffer });
+    uring.submit(BlockWrite { token: 0, file: Arc::new(file.into()), offset: 0, length: ALIGNMENT_BYTES, buffer });
     let mut completions = Vec::new();
     while completions.is_empty() && uring.lost().is_none() {
         uring.wait(Duration::from_secs(1));

@@ -26,12 +26,12 @@ mod threaded;
 mod uring;
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::buffer::{ALIGNMENT_BYTES, AlignedBuffer};
+use crate::sys::fork::UnsharedFile;
 
 pub use ladder::DevicePreference;
 pub(crate) use ladder::probe;
@@ -96,7 +96,7 @@ pub struct BlockWrite {
     pub token: u64,
     /// The segment's file. A direct kind of device needs it opened with `O_DIRECT | O_DSYNC`, the buffered kind with
     /// neither.
-    pub file: Arc<File>,
+    pub file: Arc<UnsharedFile>,
     /// The position in the file, in bytes: a multiple of 4096.
     pub offset: u64,
     /// How many bytes of the buffer to write: a positive multiple of 4096.

@@ -6,6 +6,7 @@ use crate::sys::directory::OpenDirectory;
 use crate::sys::test_directory::directory;
 use crate::sys::test_report::not_shown;
 
+use std::fs::File;
 use std::path::Path;
 
 /// A device of that kind.
@@ -50,8 +51,9 @@ pub(super) fn completions(device: &mut dyn Device, count: usize) -> Vec<Completi
     completions
 }
 
-fn segment(directory: &Path, name: &str, kind: DeviceKind) -> Arc<File> {
-    Arc::new(OpenDirectory::open(directory).unwrap().create_to_write(name, kind.is_direct()).unwrap())
+fn segment(directory: &Path, name: &str, kind: DeviceKind) -> Arc<UnsharedFile> {
+    let file = OpenDirectory::open(directory).unwrap().create_to_write(name, kind.is_direct()).unwrap();
+    Arc::new(file.into())
 }
 
 #[test]
@@ -109,7 +111,7 @@ fn a_failed_write_comes_back_with_its_buffer_and_the_file_is_never_written_again
         let mut device = device(kind, 4);
         let path = directory.path().join(format!("{kind}-read-only"));
         std::fs::write(&path, "").unwrap();
-        let file = Arc::new(File::open(&path).unwrap());
+        let file = Arc::new(UnsharedFile::from(File::open(&path).unwrap()));
         for token in 0..2 {
             let buffer = filled(4096, 9);
             device.submit(BlockWrite { token, file: Arc::clone(&file), offset: 0, length: 4096, buffer });
@@ -135,7 +137,7 @@ fn a_failed_write_fails_the_unsynced_blocks_of_its_file() {
     use super::threaded::Operation;
     let directory = directory();
     let path = directory.path().join("segment");
-    let file = Arc::new(File::create(&path).unwrap());
+    let file = Arc::new(UnsharedFile::from(File::create(&path).unwrap()));
     let mut operation = Buffered::default();
     let write = |token, offset| {
         let file = Arc::clone(&file);

@@ -191,6 +191,7 @@ mod tests {
 
     use super::*;
     use crate::device::tests::filled;
+    use crate::sys::fork::UnsharedFile;
 
     /// Writes nothing: reports each block that it gets, and completes it when it is allowed to.
     struct Stalled {
@@ -218,7 +219,7 @@ mod tests {
     }
 
     fn write(token: u64) -> BlockWrite {
-        let file = Arc::new(std::fs::File::open(env!("CARGO_MANIFEST_DIR")).unwrap());
+        let file = Arc::new(UnsharedFile::from(std::fs::File::open(env!("CARGO_MANIFEST_DIR")).unwrap()));
         BlockWrite { token, file, offset: 0, length: 4096, buffer: filled(4096, 0) }
     }
 
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_batch_holds_the_blocks_of_one_file_in_their_order() {
-        let open = || Arc::new(std::fs::File::open(env!("CARGO_MANIFEST_DIR")).unwrap());
+        let open = || Arc::new(UnsharedFile::from(std::fs::File::open(env!("CARGO_MANIFEST_DIR")).unwrap()));
         let files = [open(), open()];
         let mut state = HelperState::default();
         for (token, file) in [(1, 0), (2, 1), (3, 0), (4, 1)] {

@@ -17,7 +17,6 @@
 #![allow(unsafe_code, reason = "the kernel reads blocks by their address")]
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -26,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::buffer::AlignedBuffer;
 use crate::error::{SavedIoError, is_want_of_room};
+use crate::sys::fork::UnsharedFile;
 use crate::sys::uring::{Ring, Write};
 use crate::sys::write::{SECTOR_BYTES, refusal, resume_at};
 
@@ -168,7 +168,7 @@ impl Uring {
     }
 
     /// The first error of `file`, if a write to it has failed here.
-    pub(super) fn error_of(&self, file: &Arc<File>) -> Option<io::Error> {
+    pub(super) fn error_of(&self, file: &Arc<UnsharedFile>) -> Option<io::Error> {
         self.failed.error_of(file)
     }
 

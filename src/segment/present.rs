@@ -1,19 +1,19 @@
 //! The segment to which blocks go now: its file, how far it is filled, and how old it is. Used by
 //! [`Segments`](super::Segments), which decides when the next one begins.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::format::GRID_BYTES;
+use crate::sys::fork::UnsharedFile;
 
 use super::preparing::{NamedFile, Prepared};
 
 /// The file and offset at which a block is to be written.
 #[derive(Clone)]
 pub(crate) struct WriteTarget {
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<UnsharedFile>,
     pub(crate) segment_id: u64,
     pub(crate) offset: u64,
 }

@@ -435,8 +435,18 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
 /// killed, for two minutes at most. Returns its process id.
 pub(crate) fn fork_and_wait() -> u32 {
     // SAFETY: the child makes system calls only.
-    let process = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
-    if process == 0 {
+    wait_in_child(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })
+}
+
+/// As [`fork_and_wait`], but forks by the C library, as programs do.
+pub(crate) fn fork_by_the_library_and_wait() -> u32 {
+    // SAFETY: the child makes system calls only.
+    wait_in_child(unsafe { libc::fork() }.into())
+}
+
+/// Waits in the child that a fork has made; in the parent, returns the child's process id.
+fn wait_in_child(forked: libc::c_long) -> u32 {
+    if forked == 0 {
         // SAFETY: these take numbers, and the process ends here.
         unsafe {
             libc::alarm(120);
@@ -445,7 +455,7 @@ pub(crate) fn fork_and_wait() -> u32 {
             }
         }
     }
-    u32::try_from(process).unwrap_or_else(|_| panic!("fork: {}", io::Error::last_os_error()))
+    u32::try_from(forked).unwrap_or_else(|_| panic!("fork: {}", io::Error::last_os_error()))
 }
 
 /// Changes the root directory of this process, and its working directory to that. For root alone.

@@ -14,6 +14,7 @@ use super::*;
 use crate::device::ladder::DevicePreference;
 use crate::device::tests::{completions, filled, probe_at as probe};
 use crate::sys::directory::OpenDirectory;
+use crate::sys::fork::UnsharedFile;
 use crate::sys::test_directory::directory;
 use crate::sys::test_report::not_shown;
 
@@ -65,7 +66,7 @@ impl DeviceSet {
     }
 }
 
-fn write(token: u64, file: &Arc<File>, offset: u64, buffer: AlignedBuffer) -> BlockWrite {
+fn write(token: u64, file: &Arc<UnsharedFile>, offset: u64, buffer: AlignedBuffer) -> BlockWrite {
     BlockWrite { token, file: Arc::clone(file), offset, length: buffer.len(), buffer }
 }
 
@@ -105,9 +106,9 @@ fn filter(system_call: libc::c_long, word: Option<u32>, errno: i32) {
     }
 }
 
-fn create_to_write(path: &Path) -> File {
+fn create_to_write(path: &Path) -> UnsharedFile {
     let directory = OpenDirectory::open(path.parent().unwrap()).unwrap();
-    directory.create_to_write(path.file_name().unwrap().to_str().unwrap(), true).unwrap()
+    directory.create_to_write(path.file_name().unwrap().to_str().unwrap(), true).unwrap().into()
 }
 
 /// Runs the test on a thread of its own: its filters end with it.
@@ -181,7 +182,7 @@ fn blocks_that_the_kernel_has_taken_are_still_awaited_after_a_step_down() {
         let Some(directory) = directory_with_direct_io() else { return };
         let Some((set, mut device)) = device(4) else { return };
         let (mut reader, writer) = pipe().unwrap();
-        let file = Arc::new(File::from(OwnedFd::from(writer)));
+        let file = Arc::new(UnsharedFile::from(File::from(OwnedFd::from(writer))));
         device.submit(write(10, &file, 0, filled(PIPE_BYTES, 1)));
         assert!(completions(&mut *device, 1)[0].result.is_ok());
         device.submit(write(11, &file, 0, filled(8192, 2)));
@@ -207,7 +208,7 @@ fn a_lack_of_memory_that_does_not_pass_is_a_step_down() {
     on_a_thread(|| {
         let Some((set, mut device)) = device(2) else { return };
         let (mut reader, writer) = pipe().unwrap();
-        let file = Arc::new(File::from(OwnedFd::from(writer)));
+        let file = Arc::new(UnsharedFile::from(File::from(OwnedFd::from(writer))));
         forbid_submission(libc::EAGAIN);
         device.submit(write(1, &file, 0, filled(4096, 1)));
         assert!(set.is_ring_busy());
@@ -226,7 +227,7 @@ fn blocks_that_can_no_longer_be_awaited_come_back_as_copies_with_the_error() {
     on_a_thread(|| {
         let Some((_set, mut device)) = device(2) else { return };
         let (_reader, writer) = pipe().unwrap();
-        let file = Arc::new(File::from(OwnedFd::from(writer)));
+        let file = Arc::new(UnsharedFile::from(File::from(OwnedFd::from(writer))));
         device.submit(write(1, &file, 0, filled(PIPE_BYTES, 1)));
         assert!(completions(&mut *device, 1)[0].result.is_ok());
         let stalled = filled(8192, 2);
@@ -248,7 +249,7 @@ fn blocks_that_can_no_longer_be_awaited_come_back_as_copies_with_the_error() {
 fn a_short_completion_is_followed_by_the_rest() {
     let Some((_set, mut device)) = device(1) else { return };
     let (mut reader, writer) = pipe().unwrap();
-    let file = Arc::new(File::from(OwnedFd::from(writer)));
+    let file = Arc::new(UnsharedFile::from(File::from(OwnedFd::from(writer))));
     device.submit(write(1, &file, 0, filled(3 * PIPE_BYTES, 1)));
     let read = std::thread::spawn(move || {
         let mut bytes = vec![0; 3 * PIPE_BYTES];
@@ -264,7 +265,7 @@ fn abandoning_does_not_wait_and_leaks_blocks_that_the_kernel_still_reads() {
     for abandon in [|device: Box<dyn Device>| device.abandon(), |device: Box<dyn Device>| drop(device)] {
         let Some((set, mut device)) = device(2) else { return };
         let (_reader, writer) = pipe().unwrap();
-        let file = Arc::new(File::from(OwnedFd::from(writer)));
+        let file = Arc::new(UnsharedFile::from(File::from(OwnedFd::from(writer))));
         let blocks_of = Arc::downgrade(&file);
         device.submit(write(1, &file, 0, filled(PIPE_BYTES, 1)));
         assert!(completions(&mut *device, 1)[0].result.is_ok());
@@ -281,7 +282,7 @@ fn abandoning_does_not_wait_and_leaks_blocks_that_the_kernel_still_reads() {
 fn abandoning_with_nothing_in_flight_leaks_nothing() {
     let Some((_set, mut device)) = device(2) else { return };
     let (_reader, writer) = pipe().unwrap();
-    let file = Arc::new(File::from(OwnedFd::from(writer)));
+    let file = Arc::new(UnsharedFile::from(File::from(OwnedFd::from(writer))));
     device.submit(write(1, &file, 0, filled(4096, 1)));
     drop(completions(&mut *device, 1));
     let blocks_of = Arc::downgrade(&file);
@@ -368,7 +369,7 @@ fn each_view_gets_its_own_blocks_under_its_own_tokens() {
     for (number, device) in views.iter_mut().enumerate() {
         let opened = OpenDirectory::open(directory.path()).unwrap();
         let direct = device.report().kind.is_direct();
-        let file = Arc::new(opened.create_to_write(&number.to_string(), direct).unwrap());
+        let file = Arc::new(UnsharedFile::from(opened.create_to_write(&number.to_string(), direct).unwrap()));
         device.submit(write(7, &file, 0, filled(4096, number as u16)));
         device.submit(write(8, &file, 4096, filled(4096, number as u16)));
     }
@@ -413,7 +414,7 @@ fn the_blocks_of_an_abandoned_view_stay_until_the_kernel_is_done_and_the_others_
     let Some(set) = set_with_ring() else { return };
     let (mut stalled, mut other) = (view(&set, DeviceKind::IoUring, 1), view(&set, DeviceKind::IoUring, 2));
     let (mut reader, writer) = pipe().unwrap();
-    let file = Arc::new(File::from(OwnedFd::from(writer)));
+    let file = Arc::new(UnsharedFile::from(File::from(OwnedFd::from(writer))));
     stalled.submit(write(1, &file, 0, filled(PIPE_BYTES, 1)));
     assert!(completions(&mut *stalled, 1)[0].result.is_ok());
     stalled.submit(write(2, &file, 0, filled(8192, 2)));
@@ -442,7 +443,7 @@ fn the_logs_of_one_file_system_share_a_helper_that_ends_with_the_last_of_them() 
     assert_eq!(set.inner.borrow().helpers.len(), 2);
     for (name, device) in [("one", &mut one), ("other", &mut other), ("same", &mut same)] {
         let opened = OpenDirectory::open(directory.path()).unwrap();
-        let file = Arc::new(opened.create_to_write(name, false).unwrap());
+        let file = Arc::new(UnsharedFile::from(opened.create_to_write(name, false).unwrap()));
         device.submit(write(1, &file, 0, filled(4096, 1)));
         assert!(completions(&mut **device, 1)[0].result.is_ok());
     }

@@ -14,6 +14,7 @@ use crate::format::{GRID_BYTES, SPARE_FILE, segment_file_name};
 use crate::sys;
 use crate::sys::FileId;
 use crate::sys::directory::OpenDirectory;
+use crate::sys::fork::UnsharedFile;
 use crate::sys::write::{grain, write_whole};
 
 use crate::segment::publish::publish;
@@ -27,7 +28,7 @@ const FREE_SPACE_SHARE: u64 = 8;
 
 /// A segment's open file, and its name.
 pub(in crate::segment) struct NamedFile {
-    pub(in crate::segment) file: Arc<File>,
+    pub(in crate::segment) file: Arc<UnsharedFile>,
     /// Keeps the directory in which the file was made open.
     pub(in crate::segment) directory: Arc<OpenDirectory>,
     pub(in crate::segment) name: String,
@@ -40,7 +41,7 @@ impl NamedFile {
         // Some file systems give different numbers by name and by descriptor. On these the numbers show nothing, and
         // are not used.
         let id = sys::file::id(&file).ok().filter(|id| directory.id_of(&name).is_ok_and(|named| named == *id));
-        NamedFile { file: Arc::new(file), directory, name, id }
+        NamedFile { file: Arc::new(UnsharedFile::from(file)), directory, name, id }
     }
 
     /// Its path, for messages.
@@ -83,7 +84,7 @@ pub(in crate::segment) struct Prepared {
 
 /// A file to which the writer writes no more. All its writes are durable.
 pub(in crate::segment) struct LeftFile {
-    pub(in crate::segment) file: Arc<File>,
+    pub(in crate::segment) file: Arc<UnsharedFile>,
     pub(in crate::segment) used_bytes: u64,
 }
 

@@ -1,20 +1,24 @@
-//! What a forked child finds in memory of its parent: words that it sets to zero itself, for kernels that cannot wipe
-//! pages at a fork (used by [`memory`](super::memory)), and zeros in the place of memory that its parent shares with
-//! others.
+//! What a forked child finds of its parent's memory and files: words that it sets to zero itself, for kernels that
+//! cannot wipe pages at a fork (used by [`memory`](super::memory)), zeros in the place of memory that its parent shares
+//! with others, and nothing in the place of files that only the parent may keep open.
 //!
 //! 1. A [`Words`] is leaked when it is added: it and its words are valid for ever, and its fields never change.
-//! 2. A [`Place`] is leaked when it is added, and never leaves the list. While its state is [`USED`], its range belongs
-//!    to the one [`KeptFromChildren`] that has it; only whoever made it [`TAKEN`] changes its range.
+//! 2. A [`Place`] is leaked when it is added, and never leaves the list. While its state is [`USED`] or [`OPEN`], its
+//!    range or descriptor belongs to the one [`KeptFromChildren`] that has it; only whoever made it [`TAKEN`] changes
+//!    these.
 //!
 //! The child handler runs in the child alone, on its only thread, maybe inside a signal handler: it takes no lock and
 //! allocates nothing.
 
 #![allow(unsafe_code, reason = "a forked child writes to memory by its address")]
 
+use std::fs::File;
 use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Acquire, Release};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicUsize};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
@@ -50,24 +54,31 @@ pub(super) unsafe fn wipe_in_children(words: NonNull<[AtomicU32; WIPED_WORDS]>) 
     Ok(())
 }
 
-/// A range of memory that a child may one day have to replace.
+/// A range of memory, or a descriptor, that a child may one day have to replace.
 struct Place {
-    /// [`FREE`], [`TAKEN`] or [`USED`].
+    /// [`FREE`], [`TAKEN`], [`USED`], [`OPEN`] or [`REPLACED`].
     state: AtomicU8,
     base: AtomicPtr<u8>,
     bytes: AtomicUsize,
+    descriptor: AtomicI32,
     next: *mut Place,
 }
 
 const FREE: u8 = 0;
-/// A thread is writing the range.
+/// A thread is writing the range or the descriptor.
 const TAKEN: u8 = 1;
+/// It has a range.
 const USED: u8 = 2;
+/// It has a descriptor.
+const OPEN: u8 = 3;
+/// It has a descriptor that this child has replaced: the child may close it, and use its number for another file.
+const REPLACED: u8 = 4;
 
 /// The places of this process, the newest first. There are as many as ranges were ever used at the same time.
 static PLACES: AtomicPtr<Place> = AtomicPtr::new(ptr::null_mut());
 
-/// Memory that children do not share: see [`keep_from_children`]. Dropped before the memory is unmapped.
+/// Memory that children do not share, or a descriptor that they do not keep: see [`keep_from_children`] and
+/// [`keep_descriptor_from_children`]. Dropped before the memory is unmapped, or the descriptor closed.
 pub(crate) struct KeptFromChildren {
     place: &'static Place,
 }
@@ -102,6 +113,49 @@ pub(crate) unsafe fn keep_from_children(base: NonNull<u8>, bytes: usize) -> io::
     Ok(KeptFromChildren { place })
 }
 
+/// Lets every child that is forked from now on, while the returned value lives, find a descriptor of nothing in the place
+/// of `descriptor`. So the child does not keep open what it is of, once this process has ended.
+///
+/// A child that is made by the kernel's call alone, or that has no descriptor left, keeps it until it calls `exec`.
+///
+/// # Errors
+/// The C library has no memory for its list of handlers.
+///
+/// # Safety
+/// The descriptor is the caller's, and stays open until the returned value is dropped.
+pub(super) unsafe fn keep_descriptor_from_children(descriptor: BorrowedFd<'_>) -> io::Result<KeptFromChildren> {
+    register()?;
+    let place = free_place();
+    place.descriptor.store(descriptor.as_raw_fd(), Relaxed);
+    // Release: _range kept_.
+    place.state.store(OPEN, Release);
+    Ok(KeptFromChildren { place })
+}
+
+/// A file that forked children do not keep open, as far as that is possible.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "unstable"), expect(unreachable_pub, reason = "public with the feature alone"))]
+pub struct UnsharedFile {
+    /// Dropped before the file is closed.
+    _kept: Option<KeptFromChildren>,
+    file: File,
+}
+
+impl From<File> for UnsharedFile {
+    fn from(file: File) -> UnsharedFile {
+        // SAFETY: the file is closed after this value is dropped, and not before, since nobody can take it out.
+        UnsharedFile { _kept: unsafe { keep_descriptor_from_children(file.as_fd()) }.ok(), file }
+    }
+}
+
+impl Deref for UnsharedFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
 impl Drop for KeptFromChildren {
     fn drop(&mut self) {
         self.place.state.store(FREE, Release);
@@ -110,7 +164,8 @@ impl Drop for KeptFromChildren {
 
 impl std::fmt::Debug for KeptFromChildren {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KeptFromChildren({:?}, {:?})", self.place.base, self.place.bytes)
+        let Place { base, bytes, descriptor, .. } = self.place;
+        write!(f, "KeptFromChildren({base:?}, {bytes:?}, {descriptor:?})")
     }
 }
 
@@ -133,6 +188,7 @@ fn free_place() -> &'static Place {
         state: AtomicU8::new(TAKEN),
         base: AtomicPtr::new(ptr::null_mut()),
         bytes: AtomicUsize::new(0),
+        descriptor: AtomicI32::new(-1),
         next: PLACES.load(Acquire),
     }));
     // Release: _place added_.
@@ -162,11 +218,23 @@ fn register() -> io::Result<()> {
 
 /// Runs in the child, whose only thread it is on.
 unsafe extern "C" fn in_child() {
+    let mut nothing = None;
     for place in places() {
         // Acquire: _range kept_.
-        if place.state.load(Acquire) == USED {
-            replace(place.base.load(Relaxed), place.bytes.load(Relaxed));
+        match place.state.load(Acquire) {
+            USED => replace(place.base.load(Relaxed), place.bytes.load(Relaxed)),
+            OPEN => {
+                // SAFETY: it takes numbers.
+                let nothing = *nothing.get_or_insert_with(|| unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) });
+                replace_descriptor(place.descriptor.load(Relaxed), nothing);
+                place.state.store(REPLACED, Relaxed);
+            }
+            _ => {}
         }
+    }
+    if let Some(nothing) = nothing {
+        // SAFETY: made here. If it could not be made, this is refused.
+        unsafe { libc::close(nothing) };
     }
     // SAFETY: (1).
     let mut node = unsafe { WORDS.load(Acquire).as_ref() };
@@ -192,9 +260,15 @@ fn replace(base: *mut u8, bytes: usize) {
     }
 }
 
+/// Puts a descriptor of `nothing` in the place of `descriptor`, which is not closed: whatever drops the parent's value in
+/// this child would close another file of the same number.
+fn replace_descriptor(descriptor: RawFd, nothing: RawFd) {
+    // SAFETY: (2) the descriptor is that of the parent's value, and nobody uses it in this child.
+    unsafe { libc::dup3(nothing, descriptor, libc::O_CLOEXEC) };
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::sync::atomic::AtomicU64;
     use std::sync::atomic::Ordering::SeqCst;
 
@@ -306,6 +380,61 @@ mod tests {
         let later = Shared::map(&file, kept.0.as_ptr(), MapFlags::PRIVATE | MapFlags::FIXED);
         later.word().store(5, SeqCst);
         assert_eq!(fork(|| later.word().load(SeqCst) as i32), 5);
+    }
+
+    #[test]
+    fn a_child_keeps_no_file_open_that_is_not_shared_with_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = |name: &str| File::create(directory.path().join(name)).expect("a file");
+        let (unshared, shared) = (UnsharedFile::from(open("unshared")), open("shared"));
+        // Such a lock lasts as long as anybody has the file open.
+        [&*unshared, &shared].iter().for_each(|file| file.try_lock().expect("nobody else has it"));
+        let (mut told, tell) = io::pipe().expect("a pipe");
+        let (told_to_end, end) = io::pipe().expect("a pipe");
+        // SAFETY: the child only makes system calls.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: these take numbers and a byte on this stack, and end the child.
+            unsafe {
+                let mut byte = 0_u8;
+                libc::close(end.as_raw_fd());
+                libc::write(tell.as_raw_fd(), (&raw const byte).cast(), 1);
+                libc::read(told_to_end.as_raw_fd(), (&raw mut byte).cast(), 1);
+                libc::_exit(i32::from(libc::fcntl(unshared.as_raw_fd(), libc::F_GETFD) == -1));
+            }
+        }
+        io::Read::read_exact(&mut told, &mut [0]).expect("the child runs");
+        drop((unshared, shared));
+        let is_free = |name: &str| open(name).try_lock().is_ok();
+        assert_eq!((is_free("unshared"), is_free("shared")), (true, false));
+        drop(end);
+        assert_eq!(status_of(child), 0, "the number stays taken");
+    }
+
+    #[test]
+    fn a_child_replaces_no_file_under_a_number_that_is_used_again() {
+        let is_file = |number: RawFd| {
+            // SAFETY: all zeros is a value of this struct, which outlives the call.
+            unsafe {
+                let mut stat = std::mem::zeroed::<libc::stat>();
+                libc::fstat(number, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFREG
+            }
+        };
+        let (inherited, file) = (UnsharedFile::from(tempfile::tempfile().expect("a file")), tempfile::tempfile());
+        let file = file.expect("a file");
+        // In a child with one thread, so that nobody else takes the numbers.
+        let status = fork(|| {
+            // As a daemon that closes all that it has inherited, and then opens files of its own.
+            // SAFETY: the test's own numbers.
+            let first = unsafe { libc::dup2(file.as_raw_fd(), inherited.as_raw_fd()) };
+            let closed = file.try_clone().map(UnsharedFile::from).expect("a number");
+            let number = closed.as_raw_fd();
+            drop(closed);
+            let second = file.try_clone().expect("a number");
+            assert_eq!(second.as_raw_fd(), number);
+            fork(|| i32::from(is_file(first)) + 2 * i32::from(is_file(number)))
+        });
+        assert_eq!(status, 3);
     }
 
     #[test]

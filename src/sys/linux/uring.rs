@@ -13,11 +13,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, opcode};
+
+use super::fork::{KeptFromChildren, keep_descriptor_from_children};
 
 /// One write, as it is given to the kernel.
 pub(crate) struct Write<'a> {
@@ -37,6 +39,9 @@ pub(crate) struct Write<'a> {
 
 /// A submission queue and a completion queue shared with the kernel.
 pub(crate) struct Ring {
+    /// Dropped before the ring is closed. In a child that had the ring open, the writes of this process would never
+    /// end: their files would stay open as long as the child lives.
+    _kept: Option<KeptFromChildren>,
     ring: IoUring,
     /// Whether pushed entries are still submitted.
     submitting: bool,
@@ -69,7 +74,9 @@ impl Ring {
         if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel is older than 5.11"));
         }
-        Ok(Ring { ring, submitting: true })
+        // SAFETY: the ring is closed after `_kept` is dropped, and not before.
+        let kept = unsafe { keep_descriptor_from_children(BorrowedFd::borrow_raw(ring.as_raw_fd())) };
+        Ok(Ring { _kept: kept.ok(), ring, submitting: true })
     }
 
     /// Asks the kernel to pin these buffers (address and length) once, instead of for each write.

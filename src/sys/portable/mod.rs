@@ -4,6 +4,7 @@ pub(crate) mod cpu;
 pub(crate) mod directory;
 pub(crate) mod exit;
 pub(crate) mod file;
+pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod huge_pages;
 pub(crate) mod limits;
