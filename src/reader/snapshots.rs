@@ -8,7 +8,7 @@ use crate::format::{SNAPSHOTS_FOLDER, StoredRunId, parse_snapshot_name};
 
 use super::files::{Inspected, LogFiles, not_a_log};
 use super::report::Verdict;
-use super::verify::verify;
+use super::verify::{Verification, verify};
 
 /// A snapshot of a [flight recorder](crate::Config::flight_recorder).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct SnapshotInfo {
     pub unix_ms: i64,
     /// Why, by its name.
     pub reason: String,
-    /// The records in its intact blocks.
+    /// The records in it that a reader gives.
     pub records: u64,
     /// The size of the file, in bytes.
     pub bytes: u64,
@@ -68,11 +68,7 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
             }
         };
         let (records, fault) = match inspected {
-            Inspected::Segment(segment) | Inspected::Misplaced(segment, _) => {
-                let mut records = 0;
-                files.each_block(&segment, |block| records += block.readable_records())?;
-                (records, fault(&path))
-            }
+            Inspected::Segment(_) | Inspected::Misplaced(..) => examine(&path),
             Inspected::Prepared => (0, Some("holds no block".to_owned())),
             Inspected::Newer(what) | Inspected::Unreadable(what) | Inspected::Forbidden(what) => (0, Some(what)),
         };
@@ -82,17 +78,19 @@ pub fn snapshots(path: impl AsRef<Path>) -> Result<Vec<SnapshotInfo>> {
     Ok(snapshots)
 }
 
-/// What is wrong with the snapshot at `path`, which has a header, as a clause that follows its name.
-fn fault(path: &Path) -> Option<String> {
-    let report = match verify(path) {
-        Ok(verification) if verification.verdict <= Verdict::Dropped => return None,
-        Ok(verification) => verification.report,
-        Err(error) => return Some(format!("cannot be verified: {error}")),
+/// The records of the snapshot at `path`, which has a header, and what is wrong with it, as a clause that follows its
+/// name.
+fn examine(path: &Path) -> (u64, Option<String>) {
+    let Verification { verdict, report } = match verify(path) {
+        Ok(verification) => verification,
+        Err(error) => return (0, Some(format!("cannot be verified: {error}"))),
     };
-    Some(match report.findings.into_iter().max_by_key(|finding| finding.severity) {
-        Some(finding) => format!("is damaged: {}", finding.what),
-        None => "has no clean end: a part of it may be missing".to_owned(),
-    })
+    let fault = match report.findings.into_iter().max_by_key(|finding| finding.severity) {
+        _ if verdict <= Verdict::Dropped => None,
+        Some(finding) => Some(format!("is damaged: {}", finding.what)),
+        None => Some("has no clean end: a part of it may be missing".to_owned()),
+    };
+    (report.records, fault)
 }
 
 /// The snapshots in the folder of the log at `path`; `None` if it holds none.
@@ -126,4 +124,38 @@ pub(crate) fn written_by_last_snapshot(path: &Path, run: StoredRunId) -> Result<
         })?;
     }
     Ok(written)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use zerocopy::little_endian::U32;
+
+    use super::*;
+    use crate::reader::Reader;
+    use crate::reader::test_log::{Block, TestRun, directory, reseal};
+
+    /// The records and the fault that are listed for a snapshot with these blocks.
+    fn listed(run: &TestRun) -> (u64, Option<String>) {
+        let directory = directory();
+        run.write(directory.path());
+        let path = directory.path().join("20231114T221320.000Z-why.dlog");
+        std::fs::rename(directory.path().join(run.segments[0].file_name()), &path).expect("one file");
+        let [snapshot] = snapshots(&path).expect("a snapshot").try_into().expect("one");
+        let given = Reader::open(&path).expect("a snapshot").filter(Result::is_ok).count() as u64;
+        assert_eq!(snapshot.records, given, "{snapshot:?}");
+        (snapshot.records, snapshot.fault)
+    }
+
+    #[test]
+    fn a_snapshot_is_listed_with_the_records_that_a_reader_gives_from_it() {
+        let mut run = TestRun::with_segment(1);
+        run.block(Block::new().record(1, 0, "0").kind(1, 5, 0x90, "later").record(1, 10, "1")).close();
+        assert_eq!(listed(&run), (2, None));
+        let mut run = TestRun::with_segment(1);
+        run.block(Block::new().record(1, 0, "0")).block(Block::new().record(1, 5, "1")).close();
+        reseal(run.last().block(2), 2 * 4096, |header| header.valid = U32::new(32));
+        let (records, fault) = listed(&run);
+        assert_eq!(records, 1);
+        assert!(fault.is_some_and(|fault| fault.starts_with("is damaged")));
+    }
 }
