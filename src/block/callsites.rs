@@ -33,6 +33,9 @@ impl Definition {
     }
 }
 
+/// [`CallsiteTable::shrink`] forgets callsites that take more than this.
+const SHRINK_ABOVE_BYTES: usize = 1 << 20;
+
 /// Finds a callsite by its id, and encodes its definition in at most as many bytes as the second argument says.
 pub(crate) type Lookup = fn(u32, usize) -> Option<Definition>;
 
@@ -47,6 +50,8 @@ pub(crate) struct CallsiteTable {
     entries: Vec<TableEntry>,
     /// By id.
     definitions: Vec<Option<Definition>>,
+    /// About how many bytes the definitions take.
+    definitions_bytes: usize,
 }
 
 /// What adding a record needs to know about its callsite.
@@ -86,7 +91,14 @@ impl CallsiteTable {
     /// For a log with blocks of `block_bytes`.
     pub(crate) fn new(packs: bool, block_bytes: usize, lookup: Lookup) -> CallsiteTable {
         let payload_bytes_max = definition_bytes_max(block_bytes) - RECORD_HEADER_BYTES;
-        CallsiteTable { packs, lookup, payload_bytes_max, entries: Vec::new(), definitions: Vec::new() }
+        CallsiteTable {
+            packs,
+            lookup,
+            payload_bytes_max,
+            entries: Vec::new(),
+            definitions: Vec::new(),
+            definitions_bytes: 0,
+        }
     }
 
     /// Whether records of callsites are packed.
@@ -115,6 +127,20 @@ impl CallsiteTable {
         self.definition(id)
     }
 
+    /// Whether callsite `id` was looked up or added.
+    pub(crate) fn knows(&self, id: u32) -> bool {
+        self.definition(id).is_some()
+    }
+
+    /// Forgets all callsites if they take much memory. Not while a block is being filled: it would be defined there again.
+    pub(crate) fn shrink(&mut self) {
+        if self.definitions_bytes > SHRINK_ABOVE_BYTES {
+            self.entries.clear();
+            self.definitions.clear();
+            self.definitions_bytes = 0;
+        }
+    }
+
     /// Adds a callsite that the lookup does not know.
     pub(crate) fn add(&mut self, info: &CallsiteInfo) {
         self.insert(info.id, Definition::of(info, self.payload_bytes_max));
@@ -126,6 +152,7 @@ impl CallsiteTable {
             self.entries.resize(index + 1, TableEntry::new(0, &[]));
             self.definitions.resize(index + 1, None);
         }
+        self.definitions_bytes += definition.payload.len() + size_of::<Definition>();
         self.entries[index] = TableEntry::new(id, &definition.types);
         self.definitions[index] = Some(definition);
     }

@@ -46,6 +46,10 @@ impl CallsiteParts<'_> {
     /// The most bytes that a definition takes if all its texts are empty. Every block has more room than this for one.
     pub(crate) const BYTES_MIN: usize = size_of::<RawCallsite>() + 3 * 2 + 2 * FIELDS_MAX;
 
+    /// The most bytes that a definition takes.
+    pub(crate) const BYTES_MAX: usize =
+        size_of::<RawCallsite>() + 3 * (2 + u16::MAX as usize) + (2 + FIELD_NAME_BYTES_MAX) * FIELDS_MAX;
+
     /// Appends the definition to `out`, in at most `bytes_max` bytes. If it is longer, the longest texts are cut.
     /// `bytes_max` is at least [`Self::BYTES_MIN`].
     ///

@@ -11,7 +11,7 @@ use crate::block::{CallsiteTable, Lookup};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::segment::Beside;
-use crate::snapshot::{self, Now, ProducerRecords, SnapshotOrigin};
+use crate::snapshot::{self, Copied, Now, ProducerRecords, SnapshotOrigin};
 use crate::stats::RecorderStats;
 use crate::sys::directory::OpenDirectory;
 
@@ -126,5 +126,13 @@ fn write(
     let SnapshotPlace { origin, clock, lookup, .. } = place;
     let now = Now { monotonic_ns: clock.monotonic_ns(), unix_ns: clock.unix_ns() };
     let mut callsites = CallsiteTable::new(false, origin.block_bytes, *lookup);
-    snapshot::write(directory, origin, reason, now, producers, &mut callsites)
+    snapshot::write(
+        directory,
+        origin,
+        reason,
+        now,
+        &producers,
+        producers.iter().map(Copied::new).collect(),
+        &mut callsites,
+    )
 }

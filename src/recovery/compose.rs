@@ -4,17 +4,18 @@
 //! A record that a block already has, by its number, is skipped. Each ring is read in pieces when its turn comes. What
 //! is kept of the others is small, because there may be very many.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
 use super::account::{HoleRecords, RunAccount};
+use super::definitions::FoundDefinitions;
 use super::ring_file::{DeadRingFile, SlotPlace};
 use super::source::{Bounds, LeftRing, Recovered, next_of};
 use crate::block::{Added, Block, CallsiteTable, Last, RecordMeta};
 use crate::buffer::AlignedBuffer;
 use crate::clock::{self, TickConverter};
-use crate::format::{BLOCK_BYTES_MAX, BlockFlags, CallsiteInfo, Kind, ProducerRow, Status, StatusCode, WallAnchor};
+use crate::format::{BLOCK_BYTES_MAX, BlockFlags, Kind, ProducerRow, Status, StatusCode, WallAnchor};
 
 /// What is composed.
 pub(super) struct RecoveryPlan<'a> {
@@ -22,7 +23,7 @@ pub(super) struct RecoveryPlan<'a> {
     pub(super) account: &'a RunAccount,
     /// Where the rings are, by producer.
     pub(super) places: Vec<SlotPlace>,
-    pub(super) callsites: HashMap<u32, CallsiteInfo>,
+    pub(super) definitions: &'a FoundDefinitions<'a>,
     /// The size of the blocks, but for those of holes.
     pub(super) block_bytes: usize,
     /// Whether the run has a segment.
@@ -76,7 +77,7 @@ pub(super) struct Composer<'a> {
     ended: usize,
     /// What is wrong with the first ring that is damaged, of those that have had their turn.
     damage: Option<String>,
-    /// The plan's, as blocks define them.
+    /// Those of the plan that records have, as blocks define them.
     callsites: CallsiteTable,
     converter: TickConverter,
     pub(super) composed: Composed,
@@ -97,8 +98,6 @@ impl<'a> Composer<'a> {
         let RecoveryPlan { account, places, file, .. } = &plan;
         let has_ring = |id: &u32| places.binary_search_by_key(id, |place| place.producer).is_ok();
         let orphans = account.producers.keys().any(|id| !has_ring(id) && !account.ended.contains(id));
-        let mut callsites = CallsiteTable::new(true, plan.block_bytes, |_, _| None);
-        plan.callsites.values().for_each(|info| callsites.add(info));
         let (next_number, own_sequence) = (account.next_number, account.own_sequence);
         Composer {
             in_holes: None,
@@ -111,7 +110,7 @@ impl<'a> Composer<'a> {
             ends: Vec::new(),
             ended: 0,
             damage: None,
-            callsites,
+            callsites: CallsiteTable::new(true, plan.block_bytes, |_, _| None),
             converter: file.converter(),
             composed: Composed::default(),
             plan,
@@ -323,6 +322,7 @@ impl<'a> Composer<'a> {
     fn end_block(&mut self, mut block: Block) -> Block {
         let now_ns = self.now_ns();
         block.append_definitions(&self.callsites, &mut self.own_sequence, now_ns);
+        self.callsites.shrink();
         block.set_flag(BlockFlags::RECOVERED);
         self.composed.blocks += 1;
         block
@@ -339,12 +339,15 @@ impl<'a> Composer<'a> {
         let is_full = loop {
             let LeftRing { at, slot, records, row, last_ns, .. } = &mut *source;
             let Some((head, payload)) = next_of(slot, records, self.plan.file, bounds) else { break false };
-            let Some(record) = Recovered::of(&head, payload, &self.plan.callsites) else {
+            let Some(record) = Recovered::of(&head, payload, self.plan.definitions) else {
                 source.pass_over();
                 continue;
             };
             let timestamp_ns = clock::clamp(self.converter.to_ns(head.ticks), *last_ns, before_ns);
             let (callsites, own_sequence) = (&mut self.callsites, &mut self.own_sequence);
+            if record.kind == Kind::Structured {
+                self.plan.definitions.define(payload, callsites);
+            }
             let is_defined = block.define_producer(*at, row, own_sequence, timestamp_ns);
             let mut target = Target { block, callsites, own_sequence };
             if !is_defined || !target.append(row, *last_ns, timestamp_ns, &record) {

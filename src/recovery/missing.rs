@@ -1,7 +1,6 @@
 //! What a dead run's rings hold and its segments do not: a segment for the records of the log, and a snapshot for those
 //! of the flight recorder. [`run`](super::run) calls it, with the ring file locked.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,9 +8,10 @@ use zerocopy::little_endian::{I64, U64};
 
 use super::account::RunAccount;
 use super::compose::{Composer, RecoveryPlan};
+use super::definitions::FoundDefinitions;
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
-use super::ring_file::{DeadRingFile, FoundDefinitions, FoundSlots, LogEntry, SlotPlace};
-use super::snapshot::{DeadRecorder, LeftInRecorder};
+use super::ring_file::{DeadRingFile, FoundSlots, LogEntry};
+use super::snapshot::{self, DeadRecorder};
 use super::without_segments;
 use crate::block::Block;
 use crate::clock::Clock;
@@ -19,8 +19,8 @@ use crate::crash::layout::{FOR_LOG, FOR_RECORDER};
 use crate::crash::link::Link;
 use crate::error::{Error, Result};
 use crate::format::{
-    BLOCK_BYTES_MAX, Block0, CallsiteInfo, GRID_BYTES, Process, SegmentHeader, StoredRunId, WallAnchor,
-    segment_file_name, segment_number,
+    BLOCK_BYTES_MAX, Block0, GRID_BYTES, Process, SegmentHeader, StoredRunId, WallAnchor, segment_file_name,
+    segment_number,
 };
 use crate::reader::RunTail;
 use crate::segment::{Directory, Header, OfflineSegment, random_id};
@@ -42,27 +42,20 @@ pub(super) struct DeadRun<'a> {
 }
 
 /// What is left of a run: the account of its segments, and its rings.
-struct Remains {
+struct Remains<'a> {
     /// `None` if there are no segments.
     account: Option<RunAccount>,
-    /// Where the rings are.
-    places: Vec<SlotPlace>,
-    callsites: HashMap<u32, CallsiteInfo>,
-    /// The header of the segment to be written, without its number.
+    rings: FoundSlots,
+    base: Base<'a>,
+}
+
+/// What the segment and the snapshot are both made with.
+struct Base<'a> {
+    definitions: FoundDefinitions<'a>,
+    /// The header of the segment, without its number.
     segment: SegmentHeader,
     /// The moment of the recovery.
     anchor: WallAnchor,
-    /// What could not be read of the rings, and of the callsites.
-    damage: Option<String>,
-    definitions_damage: Option<String>,
-}
-
-/// The snapshot of a run's flight recorder.
-struct Snapshot {
-    /// Its path, if there is one, or why it could not be written.
-    written: Result<Option<PathBuf>>,
-    /// What could not be read of the recorder's rings.
-    damages: [Option<String>; 2],
 }
 
 /// What was found while the log's records were written.
@@ -80,56 +73,54 @@ pub(super) fn write_missing(
     watch: &mut dyn FnMut(u64, u64),
     recovery: &mut Recovery,
 ) -> OrStop<()> {
-    let mut remains = run.read(directory)?;
-    let snapshot = run.write_snapshot(directory, &remains)?;
-    let mut damages = Vec::from([remains.damage.clone()]);
-    damages.extend(snapshot.damages);
-    damages.push(remains.definitions_damage.take());
-    // After the snapshot, whose records need no memory any more.
-    let mut is_unwritten = false;
-    if !remains.account.as_ref().is_some_and(|account| account.is_ended) {
-        let written = run.write_records(directory, remains, watch, recovery)?;
-        is_unwritten = written.is_unwritten;
-        damages.push(written.damage);
+    let Remains { account, rings, base } = run.read(directory)?;
+    let of_slots = rings.damage.clone();
+    let mut written = Written { is_unwritten: false, damage: None };
+    if !account.as_ref().is_some_and(|account| account.is_ended) {
+        written = run.write_records(directory, account, rings, &base, watch, recovery)?;
     }
+    let Written { is_unwritten, damage } = written;
+    // Last: what the log accepted is recovered even if the snapshot fails. The next recovery tries it again. And the
+    // account takes no memory any more.
+    let mut damages = Vec::from([of_slots]);
+    let snapshot = run.write_snapshot(directory, &base, &mut damages);
+    damages.extend([base.definitions.damage(), damage]);
     note_damage(recovery, damages);
-    // Last: what the log accepted is recovered even if the snapshot fails. The next recovery tries it again.
-    recovery.snapshot = snapshot.written?;
+    recovery.snapshot = snapshot?;
     if is_unwritten && recovery.segment.is_none() && recovery.outcome == RecoveryOutcome::Complete {
         directory.remove_last_blank()?;
     }
     Ok(())
 }
 
-impl DeadRun<'_> {
+impl<'a> DeadRun<'a> {
     /// Reads what is left of the run, when none of its writes is under way any more.
-    fn read(self, directory: &Directory) -> OrStop<Remains> {
+    fn read(self, directory: &Directory) -> OrStop<Remains<'a>> {
         let opened = directory.opened();
         wait_for_writes(&opened, self.link.run)?;
         let mut tail = RunTail::open(opened.path(), self.link.run)?;
-        let FoundSlots { places, damage } = self.slots(FOR_LOG)?;
+        let rings = self.slots(FOR_LOG)?;
         let account = tail.as_mut().map(RunAccount::read).transpose()?;
         if let Some(obstacle) = account.as_ref().and_then(|account| account.obstacle) {
             return Err(Stop::Left(obstacle.into()));
         }
-        let FoundDefinitions { callsites, damage: definitions_damage } =
-            self.file.definitions().map_err(|source| self.unreadable(source))?;
+        let definitions = FoundDefinitions::find_in(self.file).map_err(|source| self.unreadable(source))?;
         let clock = Clock::detect();
         let has_holes = account.as_ref().is_some_and(|account| !account.holes.is_empty());
-        Ok(Remains {
-            segment: self.segment_header(directory, tail.as_ref(), has_holes)?,
-            anchor: WallAnchor { monotonic_ns: U64::new(clock.monotonic_ns()), unix_ns: I64::new(clock.unix_ns()) },
-            account,
-            places,
-            callsites,
-            damage,
-            definitions_damage,
-        })
+        let segment = self.segment_header(directory, tail.as_ref(), has_holes)?;
+        let anchor = WallAnchor { monotonic_ns: U64::new(clock.monotonic_ns()), unix_ns: I64::new(clock.unix_ns()) };
+        Ok(Remains { account, rings, base: Base { definitions, segment, anchor } })
     }
 
-    /// Writes what the flight recorder has left to a snapshot.
-    fn write_snapshot(self, directory: &Directory, remains: &Remains) -> OrStop<Snapshot> {
-        let Remains { callsites, segment, anchor, .. } = remains;
+    /// Writes what the flight recorder has left to a snapshot, if there is something. Adds what could not be read of its
+    /// rings to `damages`.
+    fn write_snapshot(
+        self,
+        directory: &Directory,
+        base: &Base<'_>,
+        damages: &mut Vec<Option<String>>,
+    ) -> Result<Option<PathBuf>> {
+        let Base { definitions, segment, anchor } = base;
         let FoundSlots { places, damage } = self.slots(FOR_RECORDER)?;
         let now = Now { monotonic_ns: anchor.monotonic_ns.get(), unix_ns: anchor.unix_ns.get() };
         let origin = SnapshotOrigin {
@@ -141,22 +132,25 @@ impl DeadRun<'_> {
             block_bytes: self.block_bytes(),
             message_bytes_max: self.entry.message_bytes_max as usize,
         };
-        let recorder = DeadRecorder { file: self.file, callsites, origin, now };
-        let LeftInRecorder { producers, damage: of_records } =
-            recorder.read(&places).map_err(|source| self.unreadable(source))?;
-        let written = recorder.write(&directory.opened(), producers);
-        Ok(Snapshot { written, damages: [damage, of_records] })
+        let recorder = DeadRecorder { file: self.file, definitions, origin: &origin, now };
+        let snapshot::WrittenSnapshot { path, damage: of_records } =
+            recorder.write(&directory.opened(), self.link.run, &places)?;
+        damages.extend([damage, of_records]);
+        Ok(path)
     }
 
     /// Writes the log's records to a segment, if there are any.
     fn write_records(
         self,
         directory: &mut Directory,
-        remains: Remains,
+        account: Option<RunAccount>,
+        rings: FoundSlots,
+        base: &Base<'_>,
         watch: &mut dyn FnMut(u64, u64),
         recovery: &mut Recovery,
     ) -> OrStop<Written> {
-        let Remains { account, places, callsites, segment, anchor, damage, .. } = remains;
+        let FoundSlots { places, damage } = rings;
+        let Base { definitions, segment, anchor } = base;
         let has_segments = account.is_some();
         let account = match account {
             Some(account) => account,
@@ -171,10 +165,10 @@ impl DeadRun<'_> {
             may_end: damage.is_none() && account.has_baseline,
             account: &account,
             places,
-            callsites,
+            definitions,
             block_bytes: self.block_bytes(),
             has_segments,
-            anchor,
+            anchor: *anchor,
             watch,
             note: format!("recovered from the rings of process {process}, which ended without closing the log"),
         });
@@ -182,8 +176,8 @@ impl DeadRun<'_> {
         if let Some(first) = first {
             let left = if has_segments { 0 } else { left_by_others(directory, self.link, &path, is_unwritten)? };
             let header = Header {
-                segment: &segment,
-                anchor,
+                segment,
+                anchor: *anchor,
                 device: None,
                 producers: &account,
                 now_ns: anchor.monotonic_ns.get(),
@@ -305,7 +299,8 @@ fn note_damage(recovery: &mut Recovery, damages: Vec<Option<String>>) {
 }
 
 /// Waits until no write of `run` is under way. Until then the kernel holds the locks on its segments. So it does for a
-/// forked child that has them open. Nothing tells such a child from a write: both have the same open file.
+/// child that was forked by the kernel's call alone, and has them open: nothing tells it from a write, since both have
+/// the same open file. A child of the C library has closed them (`sys::fork`).
 fn wait_for_writes(directory: &OpenDirectory, run: StoredRunId) -> OrStop<()> {
     let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
     let mut numbers: Vec<_> = names.iter().filter_map(|name| segment_number(name)).collect();

@@ -12,6 +12,7 @@
 mod bounds;
 mod report;
 mod ring_file;
+mod definitions;
 mod account;
 mod without_segments;
 mod source;

@@ -1,7 +1,7 @@
 //! A ring file whose process is dead. It is opened with care, locked, and read by position. It is never mapped, and no
 //! field of it is trusted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,12 @@ use super::bounds::PRODUCERS_AT_ONCE;
 use crate::clock::TickConverter;
 use crate::crash::is_ring_file_of_this_process;
 use crate::crash::layout::{
-    CONTROL_OFFSET, DEFINITIONS_BYTES_MAX, DEFINITIONS_OFFSET, FOR_LOG, FOR_RECORDER, LOG_BYTES, LOG_DAMAGED,
-    LOG_ENDED, LOG_FREE, LOG_OPEN, LOGS_MAX, MAGIC, OVERWRITES, RawDefinition, RawHeader, RawLog, RawSlot, SLOT_FREE,
-    SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER, VERSION, log_offset, process_of_ring_file,
-    slot_bytes,
+    CONTROL_OFFSET, FOR_LOG, FOR_RECORDER, LOG_BYTES, LOG_DAMAGED, LOG_ENDED, LOG_FREE, LOG_OPEN, LOGS_MAX, MAGIC,
+    OVERWRITES, RawHeader, RawLog, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES, SLOT_USED, SLOTS_OFFSET, TICKS_OF_COUNTER,
+    VERSION, log_offset, process_of_ring_file, slot_bytes,
 };
 use crate::crash::link::Link;
-use crate::format::{CallsiteInfo, LogId, NAME_BYTES_MAX, StoredRunId, checksum, cut_at, is_zero, padded};
+use crate::format::{LogId, NAME_BYTES_MAX, StoredRunId, cut_at, is_zero};
 use crate::ring::image::{Image, Shape};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::lock::FileLock;
@@ -33,10 +32,6 @@ const _: () = assert!(crate::crash::layout::CONTROL_BYTES as usize >= crate::rin
 /// The most slots that are read: more than all producers that a process can have. This bounds the work on a file that
 /// claims to be very long.
 const SLOTS_MAX: usize = 1 << 18;
-
-/// The highest id of a callsite. Ids are given from 1 on, and a recovery keeps a table of all of them, with some 100
-/// bytes for each.
-const CALLSITES_MAX: u32 = 1 << 18;
 
 /// How long a recovery waits for the lock, which another log's recovery may have at that moment. It does not wait for
 /// the process whose rings are in the file: that one keeps the lock.
@@ -110,16 +105,8 @@ pub(super) struct FoundSlot {
     pub(super) image: Image,
     /// Whether the ring gives up its oldest records.
     pub(super) overwrites: bool,
-    window_at: u64,
-}
-
-/// The definitions of callsites.
-#[derive(Debug, Default)]
-pub(super) struct FoundDefinitions {
-    /// By id, those before one that is damaged.
-    pub(super) callsites: HashMap<u32, CallsiteInfo>,
-    /// What could not be read, if something.
-    pub(super) damage: Option<String>,
+    /// Where its ring is in the file.
+    pub(super) window_at: u64,
 }
 
 /// The slots of one log.
@@ -287,44 +274,17 @@ impl DeadRingFile {
         write_whole(&self.locked.file, &state.to_le_bytes(), log_offset(entry.index), grain(false))
     }
 
-    /// The callsites that records name.
+    /// Where the header says that the definitions of callsites end.
+    pub(super) fn definitions_end(&self) -> u64 {
+        self.header.definitions_end.get()
+    }
+
+    /// Reads bytes of the file from `offset`. Returns how many there are.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn definitions(&self) -> io::Result<FoundDefinitions> {
-        let mut found = FoundDefinitions::default();
-        let end = self.header.definitions_end.get();
-        let mut at = DEFINITIONS_OFFSET;
-        let mut has_end = at == end;
-        // No byte is beyond the file's: a shorter one has been refused. One that was being added may be beyond the end.
-        while let Some((info, next)) = self.definition(at, DEFINITIONS_OFFSET + DEFINITIONS_BYTES_MAX)? {
-            if info.id <= CALLSITES_MAX {
-                found.callsites.insert(info.id, info);
-            }
-            at = next;
-            has_end |= at == end;
-        }
-        if !has_end {
-            found.damage =
-                Some(format!("the definition of a callsite at offset {at} is damaged, as are those after it"));
-        }
-        Ok(found)
-    }
-
-    /// The definition at `at`, and the offset after it; `None` if it is damaged.
-    fn definition(&self, at: u64, end: u64) -> io::Result<Option<(CallsiteInfo, u64)>> {
-        let mut raw = [0; size_of::<RawDefinition>()];
-        sys::fill_at(&self.locked.file, &mut raw, at)?;
-        let Ok(raw) = RawDefinition::read_from_bytes(&raw) else { return Ok(None) };
-        let begin = at + size_of::<RawDefinition>() as u64;
-        let bytes = raw.bytes.get() as usize;
-        if begin > end || bytes as u64 > end - begin {
-            return Ok(None);
-        }
-        let mut payload = vec![0; bytes];
-        sys::fill_at(&self.locked.file, &mut payload, begin)?;
-        let info = CallsiteInfo::decode(&payload).filter(|_| checksum(&payload) == raw.crc.get());
-        Ok(info.map(|info| (info, begin + padded(bytes) as u64)))
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        sys::fill_at(&self.locked.file, buffer, offset)
     }
 
     fn has_slots(&self, entry: &LogEntry) -> io::Result<bool> {
@@ -415,7 +375,7 @@ impl DeadRingFile {
 
     /// Reads bytes of a slot's ring, from `offset` in its window.
     pub(super) fn read_ring(&self, slot: &FoundSlot, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        sys::fill_at(&self.locked.file, buffer, slot.window_at.saturating_add(offset))
+        self.read_at(slot.window_at.saturating_add(offset), buffer)
     }
 
     /// Converts the ticks of its records.

@@ -2,11 +2,10 @@
 //!
 //! What is in a ring may be anything: a record is taken only if it makes sense. `compose` puts the records into blocks.
 
-use std::collections::HashMap;
-
 use super::account::{HoleRecords, RunAccount};
+use super::definitions::FoundDefinitions;
 use super::ring_file::{DeadRingFile, FoundSlot};
-use crate::format::{CallsiteInfo, DroppedBy, Kind, Layout, LossCause, ProducerRow, RecordFlags, check_values};
+use crate::format::{DroppedBy, Kind, Layout, LossCause, ProducerRow, RecordFlags, check_values};
 use crate::level::Level;
 use crate::ring::Head;
 use crate::ring::image::{Fault, LeftRecords};
@@ -172,7 +171,7 @@ pub(super) struct Recovered<'a> {
 impl<'a> Recovered<'a> {
     /// The record with this `head` and `payload`, if it makes sense: if it is of a kind that producers append, and a
     /// reader will find it valid.
-    pub(super) fn of(head: &Head, payload: &'a [u8], infos: &HashMap<u32, CallsiteInfo>) -> Option<Recovered<'a>> {
+    pub(super) fn of(head: &Head, payload: &'a [u8], definitions: &FoundDefinitions<'_>) -> Option<Recovered<'a>> {
         let [kind, level, flags, _] = head.tag.to_le_bytes();
         let kind = Kind::from_u8(kind).ok()?;
         let makes_sense = match kind {
@@ -181,7 +180,7 @@ impl<'a> Recovered<'a> {
                 let (id, values) = payload.split_first_chunk::<4>()?;
                 let id = u32::from_le_bytes(*id);
                 // Without its callsite, the values cannot be checked.
-                id > 0 && infos.get(&id).is_none_or(|info| check_values(info, values, Layout::Plain).is_ok())
+                id > 0 && definitions.get(id).is_none_or(|info| check_values(&info, values, Layout::Plain).is_ok())
             }
             _ => false,
         };

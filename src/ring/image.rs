@@ -167,6 +167,7 @@ impl Image {
                 fault,
                 piece: Vec::new(),
                 piece_at: cursor,
+                piece_bytes: PIECE_BYTES,
             }
         };
         let Shape { window_bytes, reserve_bytes, .. } = self.shape;
@@ -201,6 +202,12 @@ pub(crate) trait ReadRing: FnMut(u64, &mut [u8]) -> io::Result<usize> {}
 impl<F: FnMut(u64, &mut [u8]) -> io::Result<usize>> ReadRing for F {}
 
 impl LeftRecords {
+    /// Lets them be read in pieces of about so many bytes, but not in larger ones than otherwise.
+    pub(crate) fn in_pieces_of(mut self, bytes: u64) -> LeftRecords {
+        self.queues.iter_mut().for_each(|queue| queue.piece_bytes = bytes.min(PIECE_BYTES));
+        self
+    }
+
     /// The next record. It is the same until it is [taken](Self::take). `None` at the end, or if no further record can
     /// be read: see [`fault`](Self::fault).
     pub(crate) fn next(&mut self, mut read: impl ReadRing) -> Option<(Head, &[u8])> {
@@ -283,6 +290,8 @@ struct Queue {
     /// Bytes of the queue from position `piece_at` on.
     piece: Vec<u8>,
     piece_at: u64,
+    /// How much is read at once.
+    piece_bytes: u64,
 }
 
 impl Queue {
@@ -332,7 +341,7 @@ impl Queue {
         }
         let offset = self.cursor & (self.capacity - 1);
         let room = (self.capacity - offset).min(self.end.wrapping_sub(self.cursor));
-        self.piece.resize(bytes.max(PIECE_BYTES.min(room)) as usize, 0);
+        self.piece.resize(bytes.max(self.piece_bytes.min(room)) as usize, 0);
         self.piece_at = self.cursor;
         let filled = read(self.base + offset, &mut self.piece).unwrap_or(0);
         self.piece.truncate(filled);

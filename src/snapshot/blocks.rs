@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 
-use super::records::ProducerRecords;
-use crate::block::{Block, CallsiteTable, RecordMeta};
+use super::records::SnapshotSource;
+use crate::block::{Block, CallsiteTable};
 use crate::buffer::AlignedBuffer;
 use crate::format::{BLOCK_BYTES_MAX, BlockFlags, GRID_BYTES, Kind, MERGE_BYTES_MAX, ProducerRow, WallAnchor};
 
@@ -13,9 +13,16 @@ use crate::format::{BLOCK_BYTES_MAX, BlockFlags, GRID_BYTES, Kind, MERGE_BYTES_M
 /// close to each other.
 const TURN_BYTES: usize = 16 << 10;
 
+/// How many bytes of one of so many producers' records stand in a row. A reader merges what all of them have in a turn.
+pub(crate) fn turn_bytes(producers: usize) -> usize {
+    TURN_BYTES.min(MERGE_BYTES_MAX / 2 / producers.max(1))
+}
+
 /// Makes the blocks.
-pub(super) struct SnapshotBlocks<'a> {
-    producers: Vec<Progress<'a>>,
+pub(super) struct SnapshotBlocks<'a, S> {
+    sources: Vec<S>,
+    /// How far the records of each source were written.
+    progress: Vec<Progress>,
     /// The producers that have records left, by the time of the next one.
     next: BinaryHeap<Reverse<(u64, usize)>>,
     callsites: &'a mut CallsiteTable,
@@ -37,10 +44,8 @@ enum Stage {
 }
 
 /// How far the records of one producer were written.
-struct Progress<'a> {
-    records: &'a ProducerRecords,
-    /// The place of the next one among them.
-    next: usize,
+#[derive(Clone, Copy)]
+struct Progress {
     /// How many are in blocks.
     written: u64,
     /// The number after the last one of those.
@@ -55,23 +60,30 @@ enum Turn {
     Full,
 }
 
-impl<'a> SnapshotBlocks<'a> {
-    /// Those of the records of `producers`. `own_sequence` is the number of the first record of the writer's own.
+impl<'a, S: SnapshotSource> SnapshotBlocks<'a, S> {
+    /// Those of the records of `sources`. `own_sequence` is the number of the first record of the writer's own.
     pub(super) fn new(
-        producers: &'a [ProducerRecords],
+        mut sources: Vec<S>,
         callsites: &'a mut CallsiteTable,
         block_bytes: usize,
         own_sequence: u64,
         anchor: WallAnchor,
-    ) -> SnapshotBlocks<'a> {
-        let producers: Vec<_> = producers
-            .iter()
-            .map(|records| Progress { records, next: 0, written: 0, next_sequence: records.first() })
-            .collect();
-        let next = producers.iter().enumerate().filter_map(|(at, progress)| Some(Reverse((progress.next_ns()?, at))));
-        let next = next.collect();
+    ) -> SnapshotBlocks<'a, S> {
+        let progress = sources.iter().map(|source| Progress { written: 0, next_sequence: source.first() }).collect();
+        let next = sources.iter_mut().enumerate();
+        let next = next.filter_map(|(at, source)| Some(Reverse((next_ns(source)?, at)))).collect();
         let (block_bytes, written) = (block_bytes.max(GRID_BYTES), 0);
-        SnapshotBlocks { producers, next, callsites, block_bytes, own_sequence, anchor, written, stage: Stage::Records }
+        SnapshotBlocks {
+            sources,
+            progress,
+            next,
+            callsites,
+            block_bytes,
+            own_sequence,
+            anchor,
+            written,
+            stage: Stage::Records,
+        }
     }
 
     fn now_ns(&self) -> u64 {
@@ -84,53 +96,61 @@ impl<'a> SnapshotBlocks<'a> {
         let mut block = Block::new(AlignedBuffer::new(block_bytes, 0)?);
         while let Some(Reverse((_, at))) = self.next.pop() {
             let turn = self.take_turn(&mut block, at);
-            if let Some(next_ns) = self.producers[at].next_ns() {
-                self.next.push(Reverse((next_ns, at)));
-            }
+            self.wait_for_turn(at);
             if matches!(turn, Turn::Full) {
                 break;
             }
         }
         let now_ns = self.now_ns();
         block.append_definitions(self.callsites, &mut self.own_sequence, now_ns);
+        self.callsites.shrink();
         Ok(block)
+    }
+
+    /// The row of the producer at `at` now.
+    fn row(&self, at: usize) -> ProducerRow {
+        let Progress { written, next_sequence } = self.progress[at];
+        self.sources[at].row(written, next_sequence)
+    }
+
+    /// Lets the producer at `at` wait for the turn of its next record, if it has one.
+    fn wait_for_turn(&mut self, at: usize) {
+        let source = &mut self.sources[at];
+        let next_ns = next_ns(source);
+        source.rest();
+        self.next.extend(next_ns.map(|next_ns| Reverse((next_ns, at))));
     }
 
     /// Adds the next records of the producer at `at`.
     fn take_turn(&mut self, block: &mut Block, at: usize) -> Turn {
         let now_ns = self.now_ns();
-        if !block.define_producer(at, &self.producers[at].row(), &mut self.own_sequence, now_ns) {
+        if !block.define_producer(at, &self.row(at), &mut self.own_sequence, now_ns) {
             return Turn::Full;
         }
-        // A reader merges what all producers have in a turn.
-        let turn_bytes = TURN_BYTES.min(MERGE_BYTES_MAX / 2 / self.producers.len());
-        let Progress { records: producer, next, written, next_sequence } = &mut self.producers[at];
+        let turn_bytes = turn_bytes(self.sources.len());
+        let (source, Progress { written, next_sequence }) = (&mut self.sources[at], &mut self.progress[at]);
         let (mut added, mut bytes, mut last_ns) = (0_u32, 0, 0);
         let mut turn = Turn::Over;
-        let mut records = block.records_of(producer.id, *next_sequence, &mut self.own_sequence);
-        for head in &producer.heads[*next..] {
-            if bytes >= turn_bytes {
-                break;
-            }
-            let payload = producer.payload(head);
-            let meta =
-                RecordMeta { kind: head.kind, level: head.level, flags: head.flags, timestamp_ns: head.timestamp_ns };
-            let is_defined = head.kind != Kind::Structured as u8 || records.define(self.callsites, payload);
-            if !is_defined || !records.append(head.sequence, meta, payload) {
+        let mut records = block.records_of(source.id(), *next_sequence, &mut self.own_sequence);
+        while bytes < turn_bytes {
+            source.define(self.callsites);
+            let Some((sequence, meta, payload)) = source.next() else { break };
+            let is_defined = meta.kind != Kind::Structured as u8 || records.define(self.callsites, payload);
+            if !is_defined || !records.append(sequence, meta, payload) {
                 turn = Turn::Full;
                 break;
             }
             added += 1;
             bytes += payload.len();
-            last_ns = head.timestamp_ns;
+            last_ns = meta.timestamp_ns;
+            source.take();
         }
         if added > 0 {
             let before = std::mem::replace(next_sequence, records.end(added, last_ns));
-            *next += added as usize;
             *written += u64::from(added);
             self.written += u64::from(added);
             if *next_sequence - before > u64::from(added) {
-                block.explain_gaps(producer.cause_of_gaps());
+                block.explain_gaps(source.cause_of_gaps());
             }
         }
         turn
@@ -142,8 +162,8 @@ impl<'a> SnapshotBlocks<'a> {
         let now_ns = self.now_ns();
         let mut block = Block::new(AlignedBuffer::new(self.block_bytes, 0)?);
         let mut next = at;
-        while next < self.producers.len() {
-            let payload = self.producers[next].row().encoded();
+        while next < self.sources.len() {
+            let payload = self.row(next).encoded();
             if !block.append_control(&mut self.own_sequence, Kind::ProducerEnd, now_ns, &payload) {
                 break;
             }
@@ -179,11 +199,12 @@ impl<'a> SnapshotBlocks<'a> {
     /// Leaves out the next record, because it fits no block. Its number is then missing.
     fn pass_over(&mut self) {
         let Some(Reverse((_, at))) = self.next.pop() else { return };
-        let progress = &mut self.producers[at];
-        progress.next += 1;
-        if let Some(next_ns) = progress.next_ns() {
-            self.next.push(Reverse((next_ns, at)));
+        let source = &mut self.sources[at];
+        // What is taken is what `next` has returned.
+        if source.next().is_some() {
+            source.take();
         }
+        self.wait_for_turn(at);
     }
 
     fn next_block(&mut self) -> io::Result<Option<Block>> {
@@ -194,7 +215,7 @@ impl<'a> SnapshotBlocks<'a> {
             self.stage = Stage::Ends(0);
         }
         match self.stage {
-            Stage::Ends(at) if at < self.producers.len() => {
+            Stage::Ends(at) if at < self.sources.len() => {
                 let (block, next) = self.ends(at)?;
                 self.stage = Stage::Ends(next);
                 Ok(Some(block))
@@ -208,7 +229,7 @@ impl<'a> SnapshotBlocks<'a> {
     }
 }
 
-impl Iterator for SnapshotBlocks<'_> {
+impl<S: SnapshotSource> Iterator for SnapshotBlocks<'_, S> {
     type Item = io::Result<Block>;
 
     fn next(&mut self) -> Option<io::Result<Block>> {
@@ -216,14 +237,7 @@ impl Iterator for SnapshotBlocks<'_> {
     }
 }
 
-impl Progress<'_> {
-    /// The producer's row now.
-    fn row(&self) -> ProducerRow {
-        self.records.row(self.written, self.next_sequence)
-    }
-
-    /// The time of the next record.
-    fn next_ns(&self) -> Option<u64> {
-        self.records.heads.get(self.next).map(|head| head.timestamp_ns)
-    }
+/// The time of the next record.
+fn next_ns(source: &mut impl SnapshotSource) -> Option<u64> {
+    source.next().map(|(_, meta, _)| meta.timestamp_ns)
 }

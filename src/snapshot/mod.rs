@@ -25,7 +25,8 @@ use crate::segment::{Header, OfflineSegment, Rows, random_bytes, random_id};
 use crate::sys::directory::OpenDirectory;
 use blocks::SnapshotBlocks;
 
-pub(crate) use records::{ProducerRecords, RecordHead};
+pub(crate) use blocks::turn_bytes;
+pub(crate) use records::{Copied, ProducerRecords, RecordHead, SnapshotSource, cause_of_gaps, row_after};
 
 /// The most producers that a snapshot is sure to have room for: its header has a row for each.
 pub(crate) const PRODUCERS_MAX: usize = format::PRODUCERS_MAX;
@@ -52,9 +53,9 @@ pub(crate) struct Now {
     pub(crate) unix_ns: i64,
 }
 
-/// Writes the records of `producers` to a snapshot of the log in `directory`, and returns the file's path. The caller
-/// holds the log's lock. Each producer has at least one record, and none is later than `now`. `callsites` has the
-/// definitions.
+/// Writes the records of `producers`, which have these `rows` before their first records, to a snapshot of the log in
+/// `directory`, and returns the file's path. The caller holds the log's lock. Each producer has at least one record, and
+/// none is later than `now`. `callsites` has the definitions, or the producers add them.
 ///
 /// # Errors
 /// [`Error::Io`]. Nothing of the snapshot is left then.
@@ -63,7 +64,8 @@ pub(crate) fn write(
     origin: &SnapshotOrigin,
     reason: &str,
     now: Now,
-    producers: &[ProducerRecords],
+    rows: &dyn Rows,
+    producers: Vec<impl SnapshotSource>,
     callsites: &mut CallsiteTable,
 ) -> Result<PathBuf> {
     let folder = directory
@@ -85,7 +87,7 @@ pub(crate) fn write(
     };
     let anchor = WallAnchor { monotonic_ns: U64::new(now.monotonic_ns), unix_ns: I64::new(now.unix_ns) };
     let now_ns = now.monotonic_ns;
-    let header = Header { segment: &segment, anchor, device: None, producers: &producers, now_ns, control_sequence: 0 };
+    let header = Header { segment: &segment, anchor, device: None, producers: rows, now_ns, control_sequence: 0 };
     let own_sequence = header.records();
     let offline = OfflineSegment { directory: &folder, header, segment_id: random_id(folder.path())?, direct: false };
     let blocks = SnapshotBlocks::new(producers, callsites, origin.block_bytes, own_sequence, anchor);
@@ -177,7 +179,16 @@ mod tests {
         };
         let now = Now { monotonic_ns: 1_000_000, unix_ns: 1_700_000_000_000_000_000 };
         let mut callsites = CallsiteTable::new(false, block_bytes, |_, _| None);
-        let path = write(&opened, &origin, "why", now, producers, &mut callsites).expect("written");
+        let path = write(
+            &opened,
+            &origin,
+            "why",
+            now,
+            &producers,
+            producers.iter().map(Copied::new).collect(),
+            &mut callsites,
+        )
+        .expect("written");
         let verification = verify(&path).expect("readable");
         assert_eq!(verification.verdict.exit_code(), 0, "{:#?}", verification.report);
         assert_eq!(path.file_name(), Some("20231114T221320.000Z-why.dlog".as_ref()));

@@ -1,6 +1,35 @@
 //! The records that a snapshot is made of, by producer.
 
+use crate::block::{CallsiteTable, RecordMeta};
 use crate::format::{DroppedBy, LossCause, ProducerRow};
+
+/// The records of one producer, one after the other in the order of their sequences and times. They need not be in
+/// memory.
+pub(crate) trait SnapshotSource {
+    /// Not 0.
+    fn id(&self) -> u32;
+
+    /// The number of its first record.
+    fn first(&self) -> u64;
+
+    /// The producer's row after `records` of its records; the next one would have number `next_sequence`.
+    fn row(&self, records: u64, next_sequence: u64) -> ProducerRow;
+
+    /// Why numbers between its records are missing.
+    fn cause_of_gaps(&self) -> LossCause;
+
+    /// The number, the head and the payload of the next record. It is the same until it is [taken](Self::take).
+    fn next(&mut self) -> Option<(u64, RecordMeta, &[u8])>;
+
+    /// Takes the record that [`next`](Self::next) returned.
+    fn take(&mut self);
+
+    /// Adds the callsite of the next record to `callsites`, if these cannot look it up.
+    fn define(&mut self, _callsites: &mut CallsiteTable) {}
+
+    /// Frees buffers, because other producers come first.
+    fn rest(&mut self) {}
+}
 
 /// A record without its payload.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +66,7 @@ impl ProducerRecords {
     }
 
     /// The payload of a record.
-    pub(super) fn payload(&self, head: &RecordHead) -> &[u8] {
+    fn payload(&self, head: &RecordHead) -> &[u8] {
         self.payloads.get(head.begin..).and_then(|rest| rest.get(..head.bytes)).unwrap_or_default()
     }
 
@@ -46,27 +75,73 @@ impl ProducerRecords {
         self.heads.first().map_or(0, |head| head.sequence)
     }
 
-    /// The producer's row after `records` of its records; the next one would have number `next_sequence`. Attempts
-    /// before the first record count as kept elsewhere: they do not concern this snapshot.
+    /// As [`SnapshotSource::row`].
     pub(super) fn row(&self, records: u64, next_sequence: u64) -> ProducerRow {
-        let missing = (next_sequence - self.first()).saturating_sub(records);
-        let dropped = missing.min(self.dropped);
-        ProducerRow {
-            id: self.id,
-            tid: self.tid,
-            next_sequence,
-            records: self.first() + records,
-            dropped,
-            dropped_by: Some(DroppedBy { ring_full: dropped, ..DroppedBy::default() }),
-            overwritten: missing - dropped,
-            unwritten: 0,
-            name: self.name.clone(),
-        }
+        let row = ProducerRow { id: self.id, tid: self.tid, name: self.name.clone(), ..ProducerRow::default() };
+        row_after(row, self.first(), self.dropped, records, next_sequence)
+    }
+}
+
+/// The `row` of a producer after `records` of its records, of which number `first` is the first one; the next one would
+/// have number `next_sequence`, and `dropped` numbers may be dropped attempts. Attempts before the first record count as
+/// kept elsewhere: they do not concern this snapshot.
+pub(crate) fn row_after(row: ProducerRow, first: u64, dropped: u64, records: u64, next_sequence: u64) -> ProducerRow {
+    let missing = (next_sequence - first).saturating_sub(records);
+    let dropped = missing.min(dropped);
+    ProducerRow {
+        next_sequence,
+        records: first + records,
+        dropped,
+        dropped_by: Some(DroppedBy { ring_full: dropped, ..DroppedBy::default() }),
+        overwritten: missing - dropped,
+        unwritten: 0,
+        ..row
+    }
+}
+
+/// Why numbers are missing, of which `dropped` may be dropped attempts.
+pub(crate) fn cause_of_gaps(dropped: u64) -> LossCause {
+    if dropped == 0 { LossCause::Overwritten } else { LossCause::Unknown }
+}
+
+/// The records of one producer that are in memory.
+pub(crate) struct Copied<'a> {
+    records: &'a ProducerRecords,
+    /// The place of the next one.
+    next: usize,
+}
+
+impl<'a> Copied<'a> {
+    pub(crate) fn new(records: &'a ProducerRecords) -> Copied<'a> {
+        Copied { records, next: 0 }
+    }
+}
+
+impl SnapshotSource for Copied<'_> {
+    fn id(&self) -> u32 {
+        self.records.id
     }
 
-    /// Why numbers between its records are missing.
-    pub(super) fn cause_of_gaps(&self) -> LossCause {
-        if self.dropped == 0 { LossCause::Overwritten } else { LossCause::Unknown }
+    fn first(&self) -> u64 {
+        self.records.first()
+    }
+
+    fn row(&self, records: u64, next_sequence: u64) -> ProducerRow {
+        self.records.row(records, next_sequence)
+    }
+
+    fn cause_of_gaps(&self) -> LossCause {
+        cause_of_gaps(self.records.dropped)
+    }
+
+    fn next(&mut self) -> Option<(u64, RecordMeta, &[u8])> {
+        let head = self.records.heads.get(self.next)?;
+        let RecordHead { kind, level, flags, timestamp_ns, .. } = *head;
+        Some((head.sequence, RecordMeta { kind, level, flags, timestamp_ns }, self.records.payload(head)))
+    }
+
+    fn take(&mut self) {
+        self.next += 1;
     }
 }
 
