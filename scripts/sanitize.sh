@@ -46,6 +46,7 @@ if [ "$sanitizer" = thread ]; then
     left_out[a_forked_child_is_refused]='a child drops handles of threads, which the sanitizer has forgotten there'
     left_out[append_makes_no_system_call]='the sanitizer makes system calls'
     left_out[signals_disturb_nothing]='the sanitizer fails a check of its own (thr->slot) while signals keep coming'
+    skipped[a_flipped_bit_of_the_account_in_a_ring_file_is_reported_or_costs_nothing]='of one thread; it takes too long'
     skipped[a_change_of_the_root_changes_nothing]='no symbols for the suppressions in the new root'
 fi
 case $1 in
