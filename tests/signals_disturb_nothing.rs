@@ -129,8 +129,8 @@ fn handlers_of_the_program_run_on_its_own_threads_alone() {
     let other = Logger::open(config("other").device(diolog::DevicePreference::Buffered)).expect("a log");
     assert_eq!(os::blocked_signals(os::thread_id()), before, "the opening thread's own mask is as it was");
 
-    let [writer, listener] = ["diolog-writer", "diolog-listener"].map(|name| os::threads_named(name).len());
-    assert_eq!((writer, listener), (2, 1));
+    os::wait_for_threads("diolog-writer", 2);
+    os::wait_for_threads("diolog-listener", 1);
     let of_faults =
         [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP];
     for thread in os::threads_of_library() {
