@@ -75,8 +75,7 @@ impl Logs {
             let logger = Logger::open(config.path(&path)).map_err(Load::refused)?;
             return Ok(Logs { loggers: vec![logger], paths: vec![path], events: None });
         }
-        let engine = load.writer_core.map_or(EngineConfig::new(), |core| EngineConfig::new().writer_core(core));
-        let engine = Engine::start(engine).map_err(Load::refused)?;
+        let engine = Engine::start(engine(load, &config)).map_err(Load::refused)?;
         let logs = EventLogs::new(&engine, directory, config).map_err(Load::refused)?;
         let names: Vec<_> = (0..load.events).map(|event| format!("event-{event}")).collect();
         let paths = names.iter().map(|name| directory.join(name)).collect();
@@ -168,6 +167,20 @@ impl Proof {
         self.overwritten += sum(|row| row.overwritten);
         self.missing += sum(|row| row.unwritten + row.damaged);
     }
+}
+
+/// An engine has at least so much memory for rings, and half of that for blocks: what it has by default.
+const ENGINE_RINGS_BYTES: usize = 256 << 20;
+
+/// The engine of several logs, with room for the rings that one of them may have, and for the two blocks of each without
+/// which no log is opened.
+fn engine(load: &Load, config: &Config) -> EngineConfig {
+    let log = config.settings();
+    let blocks_bytes = load.events as usize * 2 * log.block_bytes();
+    let engine = EngineConfig::new()
+        .rings_bytes_max(log.rings_bytes_max().max(ENGINE_RINGS_BYTES))
+        .blocks_bytes_max(blocks_bytes.max(ENGINE_RINGS_BYTES / 2));
+    load.writer_core.map_or(engine.clone(), |core| engine.writer_core(core))
 }
 
 /// The settings of each log.
