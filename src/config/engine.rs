@@ -32,6 +32,7 @@ use crate::ring::CAPACITY_MIN as RING_BYTES_MIN;
 /// | the common ring, of threads that get none of their own | [`thread_ring_bytes`](Config::thread_ring_bytes) and [`flight_recorder`](Config::flight_recorder) of each log that has such threads |
 /// | blocks | [`blocks_bytes_max`](EngineConfig::blocks_bytes_max) |
 /// | listeners that are slower than their logs | 2 × [`listener_queue_bytes`](Config::listener_queue_bytes) for each listener of each log |
+/// | producers | 4 KiB and four times its name for each that is alive |
 /// | everything else | 8 MiB + *n* × 512 KiB |
 ///
 /// An idle log takes less: it has no block, and each of its rings has only its window.

@@ -118,7 +118,9 @@ pub struct RingMemoryStats {
     pub definitions_lost: u64,
     /// Bytes taken. Two windows of 1 MiB share a huge page of 2 MiB, so a single one may occupy twice its size.
     pub used_bytes: u64,
-    /// Bytes that may be taken: [`rings_bytes_max`](crate::Config::rings_bytes_max), or less in a small control group.
+    /// Bytes that this log may take: [`rings_bytes_max`](crate::Config::rings_bytes_max), or less in a small control
+    /// group. The logs of an engine also share [`rings_bytes_max`](crate::EngineConfig::rings_bytes_max) of the engine,
+    /// which may be reached before: compare that with the sum of their `used_bytes`.
     pub limit_bytes: u64,
     /// The memory limit of the process's control group when the log was opened, if [`limit_bytes`](Self::limit_bytes)
     /// was lowered because of it: to a quarter of it, but at least one ring.
