@@ -11,7 +11,7 @@ use super::compose::{Composer, RecoveryPlan};
 use super::definitions::FoundDefinitions;
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
 use super::ring_file::{DeadRingFile, FoundSlots, LogEntry};
-use super::snapshot::{self, DeadRecorder};
+use super::snapshot::{DeadRecorder, WrittenSnapshot};
 use super::without_segments;
 use crate::block::Block;
 use crate::clock::Clock;
@@ -133,8 +133,7 @@ impl<'a> DeadRun<'a> {
             message_bytes_max: self.entry.message_bytes_max as usize,
         };
         let recorder = DeadRecorder { file: self.file, definitions, origin: &origin, now };
-        let snapshot::WrittenSnapshot { path, damage: of_records } =
-            recorder.write(&directory.opened(), self.link.run, &places)?;
+        let WrittenSnapshot { path, damage: of_records } = recorder.write(&directory.opened(), &places)?;
         damages.extend([damage, of_records]);
         Ok(path)
     }

@@ -10,7 +10,7 @@ use super::source::Recovered;
 use crate::block::{CallsiteTable, RecordMeta};
 use crate::clock::{self, TickConverter};
 use crate::error::{Error, Result};
-use crate::format::{Kind, LossCause, ProducerRow, SNAPSHOTS_FOLDER, StoredRunId};
+use crate::format::{Kind, LossCause, ProducerRow, SNAPSHOTS_FOLDER};
 use crate::reader::written_by_last_snapshot;
 use crate::ring::image::{Fault, LeftRecords};
 use crate::segment::Rows;
@@ -38,14 +38,9 @@ impl DeadRecorder<'_> {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(super) fn write(
-        &self,
-        directory: &OpenDirectory,
-        run: StoredRunId,
-        places: &[SlotPlace],
-    ) -> Result<WrittenSnapshot> {
-        let damage = RefCell::new(None);
-        let reading = Reading { rings: self, converter: self.file.converter(), damage: &damage };
+    pub(super) fn write(&self, directory: &OpenDirectory, places: &[SlotPlace]) -> Result<WrittenSnapshot> {
+        let run = self.origin.run;
+        let reading = Reading { recorder: self, converter: self.file.converter(), damage: RefCell::new(None) };
         let mut rings = Vec::new();
         for place in places {
             let ring = DeadRecorderRing::open(&reading, *place, turn_bytes(places.len()));
@@ -63,7 +58,7 @@ impl DeadRecorder<'_> {
             rings.retain_mut(|ring| ring.begin_at(written.get(&ring.place.producer).copied().unwrap_or(0)));
         }
         if rings.is_empty() {
-            return Ok(WrittenSnapshot { path: None, damage: damage.take() });
+            return Ok(WrittenSnapshot { path: None, damage: reading.damage.take() });
         }
         // Each row is read again when it is needed: all of them together may be large.
         let rows = LeftRows {
@@ -72,7 +67,7 @@ impl DeadRecorder<'_> {
         };
         let mut known = CallsiteTable::new(true, self.origin.block_bytes, |_, _| None);
         let path = snapshot::write(directory, self.origin, &reason, self.now, &rows, rings, &mut known)?;
-        Ok(WrittenSnapshot { path: Some(path), damage: damage.take() })
+        Ok(WrittenSnapshot { path: Some(path), damage: reading.damage.take() })
     }
 }
 
@@ -89,17 +84,17 @@ fn is_written(directory: &OpenDirectory, reason: &str) -> Result<bool> {
 
 /// What the rings are read with.
 struct Reading<'a> {
-    rings: &'a DeadRecorder<'a>,
+    recorder: &'a DeadRecorder<'a>,
     converter: TickConverter,
     /// What is wrong with the first ring in which something is.
-    damage: &'a RefCell<Option<String>>,
+    damage: RefCell<Option<String>>,
 }
 
 impl Reading<'_> {
     /// The row of the producer whose slot is at `place`, and how many of its attempts were dropped. Its name has so many
     /// bytes, whatever has become of the file: a header is measured before it is composed.
     fn row(&self, place: SlotPlace, name_bytes: usize) -> (ProducerRow, u64) {
-        let (mut row, dropped) = match self.rings.file.slot(place) {
+        let (mut row, dropped) = match self.recorder.file.slot(place) {
             Ok(slot) => {
                 let dropped = slot.image.counts().dropped_by.total();
                 let row = ProducerRow { id: slot.producer, tid: slot.tid, name: slot.name, ..ProducerRow::default() };
@@ -151,8 +146,8 @@ struct DeadRecorderRing<'a> {
 impl<'a> DeadRecorderRing<'a> {
     /// The ring at `place`, whose records are read in pieces of about `piece_bytes`.
     fn open(reading: &'a Reading<'a>, place: SlotPlace, piece_bytes: usize) -> io::Result<Box<DeadRecorderRing<'a>>> {
-        let slot = reading.rings.file.slot(place)?;
-        let records = slot.image.records(reading.rings.origin.block_bytes as u64).in_pieces_of(piece_bytes as u64);
+        let slot = reading.recorder.file.slot(place)?;
+        let records = slot.image.records(reading.recorder.origin.block_bytes as u64).in_pieces_of(piece_bytes as u64);
         let (name_bytes, window_at) = (slot.name.len(), slot.window_at);
         let (first, next, last_ns, is_invalid) = (0, None, 0, false);
         // By itself, so that the memory of what a recovery has freed before is used.
@@ -182,16 +177,16 @@ impl<'a> DeadRecorderRing<'a> {
 
     /// The number and the head of the next record that makes sense.
     fn find(&mut self) -> Option<(u64, RecordMeta)> {
-        let Reading { rings, converter, .. } = self.reading;
+        let Reading { recorder, converter, .. } = self.reading;
         while self.next.is_none() {
-            let read = |offset, buffer: &mut [u8]| rings.file.read_at(self.window_at.saturating_add(offset), buffer);
+            let read = |offset, buffer: &mut [u8]| recorder.file.read_at(self.window_at.saturating_add(offset), buffer);
             let Some((head, payload)) = self.records.next(read) else {
                 self.note_fault();
                 break;
             };
-            match Recovered::of(&head, payload, rings.definitions) {
+            match Recovered::of(&head, payload, recorder.definitions) {
                 Some(Recovered { kind, level, flags, sequence, .. }) => {
-                    self.last_ns = clock::clamp(converter.to_ns(head.ticks), self.last_ns, rings.now.monotonic_ns);
+                    self.last_ns = clock::clamp(converter.to_ns(head.ticks), self.last_ns, recorder.now.monotonic_ns);
                     let meta = RecordMeta { kind: kind as u8, level, flags, timestamp_ns: self.last_ns };
                     self.next = Some((sequence, meta));
                 }
@@ -235,7 +230,7 @@ impl SnapshotSource for Box<DeadRecorderRing<'_>> {
 
     fn next(&mut self) -> Option<(u64, RecordMeta, &[u8])> {
         let (sequence, meta) = self.find()?;
-        let (file, window_at) = (self.reading.rings.file, self.window_at);
+        let (file, window_at) = (self.reading.recorder.file, self.window_at);
         let read = |offset, buffer: &mut [u8]| file.read_at(window_at.saturating_add(offset), buffer);
         if self.records.next(read).is_none() {
             // It was there before, and cannot be read again.
@@ -253,7 +248,7 @@ impl SnapshotSource for Box<DeadRecorderRing<'_>> {
     }
 
     fn define(&mut self, callsites: &mut CallsiteTable) {
-        let definitions = self.reading.rings.definitions;
+        let definitions = self.reading.recorder.definitions;
         if let Some((_, meta, payload)) = self.next()
             && meta.kind == Kind::Structured as u8
         {
