@@ -117,6 +117,15 @@ macro_rules! counts_by_cause {
 }
 pub(crate) use counts_by_cause;
 
+/// What `combine` makes of each pair of counts.
+pub(crate) fn combined<const CAUSES: usize>(
+    counts: [u64; CAUSES],
+    others: [u64; CAUSES],
+    combine: impl Fn(u64, u64) -> u64,
+) -> [u64; CAUSES] {
+    std::array::from_fn(|at| combine(counts[at], others[at]))
+}
+
 counts_by_cause! {
     /// Attempts that were dropped, by cause.
     pub struct DroppedBy {
@@ -178,8 +187,7 @@ impl DroppedBy {
     }
 
     fn with(self, other: DroppedBy, combine: impl Fn(u64, u64) -> u64) -> DroppedBy {
-        let (counts, others) = (self.counts(), other.counts());
-        DroppedBy::from_counts(std::array::from_fn(|at| combine(counts[at], others[at])))
+        DroppedBy::from_counts(combined(self.counts(), other.counts(), combine))
     }
 }
 

@@ -20,7 +20,7 @@ mod words;
 mod write_errors;
 
 use crate::device::DeviceReport;
-use crate::format::{DroppedBy, counts_by_cause};
+use crate::format::{DroppedBy, combined, counts_by_cause};
 
 pub use crate::format::State;
 pub use close_report::CloseReport;
@@ -182,8 +182,7 @@ impl RefusedBy {
     }
 
     fn with(self, other: RefusedBy, combine: impl Fn(u64, u64) -> u64) -> RefusedBy {
-        let (counts, others) = (self.counts(), other.counts());
-        RefusedBy::from_counts(std::array::from_fn(|at| combine(counts[at], others[at])))
+        RefusedBy::from_counts(combined(self.counts(), other.counts(), combine))
     }
 
     /// The causes that occurred, in a word or two, each with its count.
