@@ -10,6 +10,12 @@ use crate::format::GRID_BYTES;
 use crate::grouped::Size;
 use crate::ring::CAPACITY_MIN as RING_BYTES_MIN;
 
+/// The memory of all rings of an engine, by default.
+pub(crate) const ENGINE_RINGS_BYTES: usize = 256 << 20;
+
+/// The memory of all blocks of an engine, by default.
+pub(crate) const ENGINE_BLOCKS_BYTES: usize = 128 << 20;
+
 /// The settings with which an [`Engine`](crate::Engine) is started. All have a default.
 ///
 /// Each setter takes the value and returns it, so that calls can be chained, as with [`Config`].
@@ -54,8 +60,8 @@ impl Default for EngineConfig {
     fn default() -> EngineConfig {
         EngineConfig {
             writer_core: None,
-            rings_bytes_max: 256 << 20,
-            blocks_bytes_max: 128 << 20,
+            rings_bytes_max: ENGINE_RINGS_BYTES,
+            blocks_bytes_max: ENGINE_BLOCKS_BYTES,
             ring_memory: RingMemory::Private,
         }
     }

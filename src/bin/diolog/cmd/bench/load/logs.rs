@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use diolog::unstable::{BLOCK_BYTES_MAX, RING_BYTES, WAITING_RING_BYTES};
+use diolog::unstable::{BLOCK_BYTES_MAX, ENGINE_BLOCKS_BYTES, ENGINE_RINGS_BYTES, RING_BYTES, WAITING_RING_BYTES};
 use diolog::{
     Config, Distribution, Engine, EngineConfig, EventLogs, Level, Logger, Overflow, ProducerReport, ReadOptions,
     Report, Verdict,
@@ -169,9 +169,6 @@ impl Proof {
     }
 }
 
-/// An engine has at least so much memory for rings, and half of that for blocks: what it has by default.
-const ENGINE_RINGS_BYTES: usize = 256 << 20;
-
 /// The engine of several logs, with room for the rings that one of them may have, and for the two blocks of each without
 /// which no log is opened.
 fn engine(load: &Load, config: &Config) -> EngineConfig {
@@ -179,7 +176,7 @@ fn engine(load: &Load, config: &Config) -> EngineConfig {
     let blocks_bytes = load.events as usize * 2 * log.block_bytes();
     let engine = EngineConfig::new()
         .rings_bytes_max(log.rings_bytes_max().max(ENGINE_RINGS_BYTES))
-        .blocks_bytes_max(blocks_bytes.max(ENGINE_RINGS_BYTES / 2));
+        .blocks_bytes_max(blocks_bytes.max(ENGINE_BLOCKS_BYTES));
     load.writer_core.map_or(engine.clone(), |core| engine.writer_core(core))
 }
 
