@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
-use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, RecoveryOutcome, RingMemory, verify};
+use diolog::{
+    Config, Level, Logger, Outcome, Overflow, Producer, Reader, Recovery, RecoveryOutcome, RingMemory, verify,
+};
 
 const PRODUCERS: u64 = 3;
 
@@ -255,13 +257,18 @@ fn fork_and_die(fork: fn() -> u32) {
     std::process::abort();
 }
 
-/// Runs `test` again as the child that forks and dies. Returns the process id of the child's child.
-fn fork_in_child(test: &str, directory: &Path) -> u32 {
+/// Runs `test` again as the child that forks and dies in `directory`. Returns the process id of the child's child, and
+/// what became of the run when its log was opened again.
+fn open_after_fork(test: &str, directory: &Path, rings: &Rings) -> (u32, Logger, Recovery) {
     // Without pipes, which the child's child would keep open.
     let mut command = support::child_command(test, "fork", directory);
     let ended = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("a child");
     assert_eq!(ended.signal(), Some(libc::SIGABRT));
-    std::fs::read_to_string(directory.join("forked")).expect("written").parse().expect("a number")
+    let forked = std::fs::read_to_string(directory.join("forked")).expect("written").parse().expect("a number");
+    let logger = Logger::open(config(&directory.join("log"), &rings.0)).expect("a log");
+    let [recovery] = logger.recovery() else { panic!("{:?}", logger.recovery()) };
+    let recovery = recovery.clone();
+    (forked, logger, recovery)
 }
 
 #[test]
@@ -273,9 +280,7 @@ fn a_forked_child_that_outlives_its_parent_does_not_delay_the_recovery() {
     let rings = Rings::of_child(directory.path());
     let path = directory.path().join("log");
     let test = "a_forked_child_that_outlives_its_parent_does_not_delay_the_recovery";
-    let forked = fork_in_child(test, directory.path());
-    let logger = Logger::open(config(&path, &rings.0)).expect("a log");
-    let [recovery] = logger.recovery() else { panic!("{:?}", logger.recovery()) };
+    let (forked, logger, recovery) = open_after_fork(test, directory.path(), &rings);
     assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Complete, 100), "{recovery}");
     logger.close().expect("closed");
     support::os::send_signal(forked, libc::SIGKILL);
@@ -292,11 +297,8 @@ fn what_a_process_left_is_recovered_when_no_child_of_it_has_its_segment_open_any
     let rings = Rings::of_child(directory.path());
     let path = directory.path().join("log");
     let test = "what_a_process_left_is_recovered_when_no_child_of_it_has_its_segment_open_any_more";
-    let forked = fork_in_child(test, directory.path());
-
-    // Its open files are those of a write that is under way: nothing is touched, and the log opens.
-    let logger = Logger::open(config(&path, &rings.0)).expect("a log");
-    let [recovery] = logger.recovery() else { panic!("{:?}", logger.recovery()) };
+    // The open files are those of a write that is under way: nothing is touched, and the log opens.
+    let (forked, logger, recovery) = open_after_fork(test, directory.path(), &rings);
     assert_eq!(recovery.outcome, RecoveryOutcome::Left, "{recovery}");
     assert!(recovery.to_string().contains("00000001.dlog is still open"), "{recovery}");
     assert_eq!(logger.log(Level::Info, "beside the child"), Outcome::Written);
