@@ -69,11 +69,13 @@ fn a_recovered_run_is_a_run_to_the_script() {
     std::fs::remove_dir_all(rings).expect("removable");
 }
 
-/// Logs into shared rings, faster than that becomes durable, and dies.
+/// Logs into shared rings, and dies before the last block is full, whose time would come in an hour.
 #[cfg(all(target_os = "linux", not(diolog_portable)))]
 fn log_and_abort(directory: &Path) -> ! {
     let rings = fs::read_to_string(directory.join("rings")).expect("written by the parent");
-    let config = small(directory.join("log")).ring_memory(diolog::RingMemory::Shared(rings.into()));
+    let config = small(directory.join("log"))
+        .ring_memory(diolog::RingMemory::Shared(rings.into()))
+        .flush_interval(std::time::Duration::from_secs(3600));
     let logger = Logger::open(config.overflow(Overflow::Block)).expect("a log");
     let producer = logger.producer().expect("a producer");
     for number in 0..5000_u64 {
