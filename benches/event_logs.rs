@@ -5,8 +5,8 @@
 //!
 //! Eight threads log 200-byte records as fast as the policy `Block` lets them: to a hundred events in turn, or all to
 //! one. Retention keeps each side within 1 GiB. The two sides take turns, and which comes first changes with each
-//! round. After each round every log is verified: a round whose identity does not hold has no figures. Nor has one whose
-//! memory exceeds the bound that `EngineConfig` states, or that has more than one writer thread.
+//! round. After each round every log is verified: a round whose identity does not hold has no figures. Nor has one
+//! whose memory exceeds the bound that `EngineConfig` states, or that has more than one writer thread.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The steps of an attempt to append that all of its paths share: a producer's own, a claim's, and the common ring's.
 //!
-//! An attempt enters the gate, appends, and ends with an outcome: accepted, dropped, or refused. Losses and refusals are
-//! counted here.
+//! An attempt enters the gate, appends, and ends with an outcome: accepted, dropped, or refused. Losses and refusals
+//! are counted here.
 
 use crate::appendable::Appendable;
 use crate::format::{Kind, RecordFlags};

@@ -25,9 +25,10 @@ use crate::writer::Writer;
 /// A log of an engine is a [`Logger`] like any other. A log whose disk is slow or full, that closes, or that a bug ends
 /// does not stop the others. But all callbacks run on the writer thread, so a slow callback delays all logs.
 ///
-/// However many logs there are, the engine has one thread `diolog-writer`, and one thread `diolog-segments` for each file
-/// system. Where the kernel does not allow io_uring, a thread for each file system helps the writer. The process has one
-/// thread `diolog-lock`, which holds the locks of all its logs, and a thread `diolog-listener` for each listener.
+/// However many logs there are, the engine has one thread `diolog-writer`, and one thread `diolog-segments` for each
+/// file system. Where the kernel does not allow io_uring, a thread for each file system helps the writer. The process
+/// has one thread `diolog-lock`, which holds the locks of all its logs, and a thread `diolog-listener` for each
+/// listener.
 ///
 /// Dropping the last handle closes no log. The thread ends when no handle is left and the last log has ended.
 /// [`close`](Engine::close) closes all logs. An exit of the process drains them together: see [`Logger`].

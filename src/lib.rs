@@ -70,9 +70,9 @@
 //! None is on by default.
 //!
 //! - `serde`: reads and writes `Config` as TOML, or in any other format that serde knows. Reports, figures and
-//!   [`info()`] are `Serialize`, with the names that they have in the code, in snake case. Points in time in nanoseconds,
-//!   and sequence numbers, are texts, because many readers of JSON would round such large numbers. Counts and lengths of
-//!   time are numbers.
+//!   [`info()`] are `Serialize`, with the names that they have in the code, in snake case. Points in time in
+//!   nanoseconds, and sequence numbers, are texts, because many readers of JSON would round such large numbers. Counts
+//!   and lengths of time are numbers.
 //! - `signals`: `drain_on_signals`, which drains the open logs before a signal ends the process; and
 //!   [`rotate_on_hangup`](Config::rotate_on_hangup).
 //! - `log`: `LogBridge`, which logs what a program and its libraries log by the crate `log`.

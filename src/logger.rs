@@ -103,8 +103,8 @@ impl Logger {
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::InUse`] while another
-    /// logger has the log open; [`Error::NoParent`], [`Error::NotALog`] and [`Error::Io`] if the path cannot be used. An
-    /// open that fails leaves nothing behind.
+    /// logger has the log open; [`Error::NoParent`], [`Error::NotALog`] and [`Error::Io`] if the path cannot be used.
+    /// An open that fails leaves nothing behind.
     pub fn open(config: Config) -> Result<Logger> {
         Logger::open_with(config, Hooks::default())
     }
@@ -519,8 +519,8 @@ impl Logger {
     /// [`CloseReport::lost`], or print the report.
     ///
     /// # Errors
-    /// [`Error::CloseIncomplete`] with the number of records that were accepted and are not known to be durable. It is 0
-    /// if all were written, and a file with some of them was deleted, renamed or replaced meanwhile.
+    /// [`Error::CloseIncomplete`] with the number of records that were accepted and are not known to be durable. It is
+    /// 0 if all were written, and a file with some of them was deleted, renamed or replaced meanwhile.
     /// [`Error::Forked`].
     pub fn close(&self) -> Result<CloseReport> {
         self.handle.close()

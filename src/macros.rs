@@ -1,8 +1,8 @@
 //! The macros: they turn a call into a static callsite and a list of fields.
 //!
-//! `info!(log, options, template, fields)` goes through four stages of `__event!`: the log is taken off, then the options,
-//! then the fields one by one, then `@end` expands to the code. Each stage ends with arms for what it cannot take. All
-//! that is behind the macros is in `event`.
+//! `info!(log, options, template, fields)` goes through four stages of `__event!`: the log is taken off, then the
+//! options, then the fields one by one, then `@end` expands to the code. Each stage ends with arms for what it cannot
+//! take. All that is behind the macros is in `event`.
 
 /// What does not compile.
 #[cfg(doctest)]
@@ -24,8 +24,8 @@ mod refused;
 /// - the [`Producer`](crate::Producer) or [`Logger`](crate::Logger), by itself or behind a pointer such as an `Arc` or
 ///   a `LazyLock`;
 /// - options: `target: "net"` in place of the module's path, and `limit: 10/s`;
-/// - the template, a string literal: `{name}` stands for a field, with a [format](#formats) after a colon, and `{{` is a
-///   brace. It may be left out;
+/// - the template, a string literal: `{name}` stands for a field, with a [format](#formats) after a colon, and `{{` is
+///   a brace. It may be left out;
 /// - the fields: `name = value`, or `name` for a variable. The value is one of [`FieldValue`](crate::FieldValue), and
 ///   keeps its type. `name = %value` or `%name` takes the text of its `Display`, `name = ?value` or `?name` that of its
 ///   `Debug`. A field without a placeholder is shown after the text.

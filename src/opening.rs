@@ -129,8 +129,8 @@ impl Opening {
         Ok(shared)
     }
 
-    /// Recovers the runs that processes have left in the directory, and makes what the new run has there. If that fails,
-    /// the directory is still to be undone.
+    /// Recovers the runs that processes have left in the directory, and makes what the new run has there. If that
+    /// fails, the directory is still to be undone.
     fn begin_run(
         &self,
         directory: &mut Directory,

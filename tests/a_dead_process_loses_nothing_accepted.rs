@@ -1,5 +1,5 @@
-//! A process with shared rings that ends at any moment, by a signal or by itself: the next open of its log has each accepted
-//! record once, in order, and the log verifies.
+//! A process with shared rings that ends at any moment, by a signal or by itself: the next open of its log has each
+//! accepted record once, in order, and the log verifies.
 #![cfg(all(target_os = "linux", not(diolog_portable)))]
 
 mod support;

@@ -204,8 +204,8 @@ impl Run {
 enum End {
     /// It is clean.
     Clean,
-    /// The clean end was refused, and yet is there; a file follows, in which it was to stand again. Another run may have
-    /// begun there too.
+    /// The clean end was refused, and yet is there; a file follows, in which it was to stand again. Another run may
+    /// have begun there too.
     Before,
     /// There is none.
     None,

@@ -1,6 +1,6 @@
 //! A process with shared rings has been killed, and something else goes wrong too, before its log is recovered or while
-//! it is: the disk has no room, the log has another name, a copy of it is opened, retention has removed its segments, the
-//! rings have filled their tmpfs. Afterwards the log has what was accepted, each record once, and verifies.
+//! it is: the disk has no room, the log has another name, a copy of it is opened, retention has removed its segments,
+//! the rings have filled their tmpfs. Afterwards the log has what was accepted, each record once, and verifies.
 #![cfg(all(feature = "unstable", target_os = "linux", not(diolog_portable)))]
 
 mod support;

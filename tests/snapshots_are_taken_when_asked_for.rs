@@ -86,8 +86,8 @@ fn a_severe_record_that_the_log_does_not_take_counts_too() {
 fn time_alone_takes_one_if_there_is_something_new() {
     let directory = support::directory();
     let path = directory.path().join("log");
-    // Before the writer begins. The writer orders one a second, and the thread that takes it may come late: what is known
-    // is the time from here to a snapshot, not that between two.
+    // Before the writer begins. The writer orders one a second, and the thread that takes it may come late: what is
+    // known is the time from here to a snapshot, not that between two.
     let begin = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     let logger = Logger::open(config(&path).snapshot_every(Duration::from_secs(1))).expect("a log");
     assert_eq!(logger.log(Level::Debug, "one"), Outcome::Recorded);

@@ -1,5 +1,5 @@
-//! The memory of an engine stays within what the documentation of `EngineConfig` states, with full rings, no block free,
-//! and a listener that hangs.
+//! The memory of an engine stays within what the documentation of `EngineConfig` states, with full rings, no block
+//! free, and a listener that hangs.
 #![cfg(all(target_os = "linux", feature = "unstable"))]
 
 mod support;

@@ -132,7 +132,8 @@ impl CallsiteTable {
         self.definition(id).is_some()
     }
 
-    /// Forgets all callsites if they take much memory. Not while a block is being filled: it would be defined there again.
+    /// Forgets all callsites if they take much memory. Not while a block is being filled: it would be defined there
+    /// again.
     pub(crate) fn shrink(&mut self) {
         if self.definitions_bytes > SHRINK_ABOVE_BYTES {
             self.entries.clear();

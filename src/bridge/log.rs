@@ -47,9 +47,9 @@ use crate::logger::Logger;
 /// not logged.
 ///
 /// An event longer than the log's [`message_bytes_max`](crate::Config::message_bytes_max) is cut and flagged. The text
-/// leaves a quarter of that to the key-values, if there are any. A key-value that finds no room takes it from the longest
-/// texts among those before it; their ends are cut. A number is never cut. It is left out only if there is no text to
-/// take room from, and then the record is flagged too.
+/// leaves a quarter of that to the key-values, if there are any. A key-value that finds no room takes it from the
+/// longest texts among those before it; their ends are cut. A number is never cut. It is left out only if there is no
+/// text to take room from, and then the record is flagged too.
 ///
 /// A program that makes up targets as it runs may have more than 16,384 places. Further ones share a callsite, and
 /// target, file and line are fields of their records.
@@ -68,8 +68,8 @@ pub struct LogBridge {
 }
 
 impl LogBridge {
-    /// A bridge to the log of `logger`. An installed bridge keeps the log open until somebody calls [`Logger::close`] or
-    /// the process exits; the exit drains the log (see [`Logger`]).
+    /// A bridge to the log of `logger`. An installed bridge keeps the log open until somebody calls [`Logger::close`]
+    /// or the process exits; the exit drains the log (see [`Logger`]).
     pub fn new(logger: &Logger) -> LogBridge {
         LogBridge { logger: logger.clone() }
     }

@@ -15,8 +15,8 @@ const NAMES_BYTES_MAX: usize = 1024;
 /// The most bytes of the fields of one span, because they are copied into each record.
 const FIELDS_BYTES_MAX: usize = 4096;
 
-/// The contexts of one span, one for each bridge, with the bridge's number. A bridge may have a filter of its own, and so
-/// may see other spans around this one.
+/// The contexts of one span, one for each bridge, with the bridge's number. A bridge may have a filter of its own, and
+/// so may see other spans around this one.
 #[derive(Debug, Default)]
 struct Contexts(Vec<(u64, Context)>);
 

@@ -70,8 +70,8 @@ use crate::logger::Logger;
 ///
 /// An event longer than the log's [`message_bytes_max`](crate::Config::message_bytes_max) is cut and flagged. Its text
 /// leaves a quarter of that to the fields, if there may be any. A field that finds no room takes it from the longest
-/// texts among those before it; their ends are cut. The fields of one span share their 4 KiB in the same way. A number is
-/// never cut. It is left out only if there is no text to take room from, and then the record is flagged too.
+/// texts among those before it; their ends are cut. The fields of one span share their 4 KiB in the same way. A number
+/// is never cut. It is left out only if there is no text to take room from, and then the record is flagged too.
 ///
 /// For records of the crate `log`, use [`LogBridge`](crate::LogBridge) (feature `log`). If `tracing_log` turns them
 /// into events instead, their target and place are fields, such as `log.target`.
@@ -154,8 +154,8 @@ impl<S> Filter<S> for TracingBridge {
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // Not `sometimes`: then `tracing` would evaluate values that no layer wants. The level is checked again for each
-        // event.
+        // Not `sometimes`: then `tracing` would evaluate values that no layer wants. The level is checked again for
+        // each event.
         match self.logger.is_enabled_for(level_of(metadata.level()), metadata.target()) {
             true => Interest::always(),
             false => Interest::never(),

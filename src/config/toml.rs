@@ -51,8 +51,8 @@ impl Config {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] with the line, the key and a remedy, if the text is not TOML, a key is not a setting, or a value
-    /// is not understood.
+    /// [`Error::InvalidConfig`] with the line, the key and a remedy, if the text is not TOML, a key is not a setting,
+    /// or a value is not understood.
     pub fn from_toml(text: &str) -> Result<Config> {
         from_text(text)
     }

@@ -19,8 +19,9 @@
 //!   part was damaged that was to be recovered, it becomes [`LOG_DAMAGED`], and stays so.
 //! - A definition is written after the last one, then the end of the definitions moves to its end.
 //! - A slot's size never changes once the end of the slots has moved to its end. Its description is written for each
-//!   producer while its state is [`SLOT_FREE`], then its state becomes [`SLOT_USED`]: its ring is empty at both moments.
-//!   When the slot is free again, its description is zeros. So a free slot with a description and records is damaged.
+//!   producer while its state is [`SLOT_FREE`], then its state becomes [`SLOT_USED`]: its ring is empty at both
+//!   moments. When the slot is free again, its description is zeros. So a free slot with a description and records is
+//!   damaged.
 //! - A ring's control lines and bytes are the ring's own affair.
 //!
 //! A process may die between any two of these stores. Every state in between means the same as the one before.

@@ -86,12 +86,12 @@ impl Watcher {
 /// It leaves a signal alone if the signal is ignored now (as `nohup` does with SIGHUP), or if the program handles it.
 /// So install your own handlers before you call this.
 ///
-/// At the first signal that it takes over, a thread closes every open log. This takes as long as the slowest log, at most its
-/// [`close_deadline`](crate::Config::close_deadline). The other threads run meanwhile, and their appends return
-/// [`Outcome::Closed`](crate::Outcome::Closed). Then the signal has its default effect: the process ends with the
-/// signal's status, without destructors and exit handlers. (No signal ends the first process of a container by default.
-/// It exits with 128 and the signal's number, as shells show it.) A second signal, at least a second later, ends the
-/// process at once.
+/// At the first signal that it takes over, a thread closes every open log. This takes as long as the slowest log, at
+/// most its [`close_deadline`](crate::Config::close_deadline). The other threads run meanwhile, and their appends
+/// return [`Outcome::Closed`](crate::Outcome::Closed). Then the signal has its default effect: the process ends with
+/// the signal's status, without destructors and exit handlers. (No signal ends the first process of a container by
+/// default. It exits with 128 and the signal's number, as shells show it.) A second signal, at least a second later,
+/// ends the process at once.
 ///
 /// If a log was opened with [`rotate_on_hangup`](crate::Config::rotate_on_hangup), before or after this call, SIGHUP
 /// does not end the process.

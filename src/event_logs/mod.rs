@@ -176,8 +176,9 @@ impl EventLogs {
     /// limit holds for all handles. Logs that are open stay open if there are more.
     ///
     /// There is no upper bound, but each open log has two blocks of the engine's
-    /// [`blocks_bytes_max`](crate::EngineConfig::blocks_bytes_max), and at most four descriptors. With the default sizes
-    /// there is room for the blocks of 128 logs: for more, raise that, or lower [`block_bytes`](Config::block_bytes).
+    /// [`blocks_bytes_max`](crate::EngineConfig::blocks_bytes_max), and at most four descriptors. With the default
+    /// sizes there is room for the blocks of 128 logs: for more, raise that, or lower
+    /// [`block_bytes`](Config::block_bytes).
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for 0, with which no event would have a log.

@@ -49,8 +49,8 @@ impl<'s, 'b> InlineFields<'s, 'b> {
         self.long(name, Type::Str, text.len(), |scratch| scratch.write_str(text).is_err());
     }
 
-    /// Adds a field whose value begins with its length and has `bytes_max` at most. `write` writes the value, and returns
-    /// whether it was cut.
+    /// Adds a field whose value begins with its length and has `bytes_max` at most. `write` writes the value, and
+    /// returns whether it was cut.
     fn long(&mut self, name: &[&str], of: Type, bytes_max: usize, write: impl FnOnce(&mut Scratch<'b>) -> bool) {
         self.make_room_for_text(head_bytes(name) + LENGTH_BYTES, bytes_max);
         let begin = self.scratch.bytes().len();
@@ -69,8 +69,8 @@ impl<'s, 'b> InlineFields<'s, 'b> {
         while self.shorten(|longest, left| longest.min(bytes.saturating_sub(left))) {}
     }
 
-    /// Shortens texts of the fields before for a text of `bytes_max`, until it has a quarter of the record's room, or as
-    /// much as the longest of them. There must be room for the `head_bytes` before it.
+    /// Shortens texts of the fields before for a text of `bytes_max`, until it has a quarter of the record's room, or
+    /// as much as the longest of them. There must be room for the `head_bytes` before it.
     fn make_room_for_text(&mut self, head_bytes: usize, bytes_max: usize) {
         self.make_room(head_bytes);
         let quarter = (self.scratch.bytes().len() + self.scratch.left()) / 4;
@@ -81,8 +81,8 @@ impl<'s, 'b> InlineFields<'s, 'b> {
         }) {}
     }
 
-    /// Shortens the longest text by what `by` returns for its length and for the room that is left, or by a little more.
-    /// Returns whether this was more than nothing.
+    /// Shortens the longest text by what `by` returns for its length and for the room that is left, or by a little
+    /// more. Returns whether this was more than nothing.
     fn shorten(&mut self, by: impl Fn(usize, usize) -> usize) -> bool {
         let left = self.scratch.left();
         // Nothing has to be looked for as long as there is room, even if a text were as long as the record.
@@ -285,8 +285,8 @@ fn head_bytes(name: &[&str]) -> usize {
     2 + name.iter().map(|part| part.len()).sum::<usize>().min(FIELD_NAME_BYTES_MAX)
 }
 
-/// Shortens the longest text in `content` by what `by` returns for its length, or by a little more, and flags it. Returns
-/// by how much: `content` has that many bytes less, and the same number at its end means nothing.
+/// Shortens the longest text in `content` by what `by` returns for its length, or by a little more, and flags it.
+/// Returns by how much: `content` has that many bytes less, and the same number at its end means nothing.
 fn shorten_longest(content: &mut [u8], by: impl FnOnce(usize) -> usize) -> usize {
     let mut at = 0;
     let mut longest = at..at;

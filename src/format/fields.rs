@@ -1,7 +1,7 @@
 //! The fields of a structured record: the names of its callsite, and the values of the record.
 //!
-//! A program may know the names of some fields only when it runs. One field of the callsite then stands for all of these:
-//! its value contains their names, types and values. A reader returns them like other fields.
+//! A program may know the names of some fields only when it runs. One field of the callsite then stands for all of
+//! these: its value contains their names, types and values. A reader returns them like other fields.
 
 use super::callsite::CallsiteInfo;
 use super::newer::Newer;

@@ -1,8 +1,8 @@
 //! The packed encoding: the writer makes it from plain values, and the reader finds the records in it.
 //!
 //! A packed record consists of the callsite's id, the time since the record before it, a length, and the packed values.
-//! The id 0 marks a message, which has no callsite. There is no padding. The callsite's definition has the level and the
-//! types of the values.
+//! The id 0 marks a message, which has no callsite. There is no padding. The callsite's definition has the level and
+//! the types of the values.
 
 use super::value::{FieldType, POWERS, Type};
 use super::varint::{
@@ -32,8 +32,8 @@ const fn values_bytes_max(plain_bytes: usize) -> usize {
     plain_bytes + plain_bytes / 8
 }
 
-/// The room that [`pack_record`] and [`pack_message`] need for a record with `payload_bytes`. The record takes less. The
-/// two may overwrite the rest of the room.
+/// The room that [`pack_record`] and [`pack_message`] need for a record with `payload_bytes`. The record takes less.
+/// The two may overwrite the rest of the room.
 #[inline(always)]
 pub(crate) const fn packed_room(payload_bytes: usize) -> usize {
     HEAD_BYTES_MAX + values_bytes_max(payload_bytes) + SLACK_BYTES + 1
@@ -245,8 +245,8 @@ pub(crate) fn copy_ends<const BYTES: usize>(from: &[u8], to: &mut [u8]) {
 }
 
 /// Writes a number with a fraction to the beginning of `room`. If an integer divided by a power of ten is the same
-/// number, bit for bit, this writes the integer and the power, otherwise the number's bits. Returns how many bytes it has
-/// written.
+/// number, bit for bit, this writes the integer and the power, otherwise the number's bits. Returns how many bytes it
+/// has written.
 #[inline(always)]
 fn set_decimal(room: &mut [u8; VARINT_BYTES_MAX], value: f64) -> usize {
     // Two decimal places are tried first: they suit prices, and also integers, whose last two digits are then zeros.
@@ -261,8 +261,8 @@ fn set_decimal(room: &mut [u8; VARINT_BYTES_MAX], value: f64) -> usize {
     }
 }
 
-/// The word of a number that does not need exactly two decimal places; `None` if it is no decimal. `two` is the number's
-/// integer with two places, if it has one.
+/// The word of a number that does not need exactly two decimal places; `None` if it is no decimal. `two` is the
+/// number's integer with two places, if it has one.
 #[inline(never)]
 fn other_decimal(value: f64, two: Option<i64>) -> Option<u64> {
     // A number with fewer than six places also is one with six, unless it is so large that the product with 10⁶ is

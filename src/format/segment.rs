@@ -17,8 +17,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) log: LogId,
     /// The run that wrote the segment.
     pub(crate) run: StoredRunId,
-    /// The run from whose rings the records were taken, if no writer has written the segment: `run` itself if a recovery
-    /// wrote it, and the log's run in a snapshot.
+    /// The run from whose rings the records were taken, if no writer has written the segment: `run` itself if a
+    /// recovery wrote it, and the log's run in a snapshot.
     pub(crate) rings_of: Option<StoredRunId>,
     /// The kernel's id of the machine's boot; zeros if it has none.
     pub(crate) boot: [u8; 16],
@@ -34,11 +34,11 @@ pub(crate) struct SegmentHeader {
     pub(crate) incompatible_features: u32,
     /// Bits that a reader may ignore: [`SegmentHeader::RETENTION`].
     pub(crate) compatible_features: u32,
-    /// In a run's first segment: how many files with the numbers right before this one hold no block. They may have been
-    /// removed. 0 in all other segments.
+    /// In a run's first segment: how many files with the numbers right before this one hold no block. They may have
+    /// been removed. 0 in all other segments.
     pub(crate) unused_before: u32,
-    /// How many of these files, the first ones, are of earlier runs. A run left such a file if it ended before its first
-    /// write, or if it had prepared the file and did not end cleanly. 0 before revision 7.
+    /// How many of these files, the first ones, are of earlier runs. A run left such a file if it ended before its
+    /// first write, or if it had prepared the file and did not end cleanly. 0 before revision 7.
     pub(crate) left_before: u16,
     /// The service's name; at most [`NAME_BYTES_MAX`] bytes.
     pub(crate) service: String,

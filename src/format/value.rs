@@ -117,7 +117,8 @@ pub enum Value<'a> {
     Text(&'a str),
 }
 
-/// The value as a type of Rust, whatever the program logged: `id = 42` is a signed integer, and `42_u64` an unsigned one.
+/// The value as a type of Rust, whatever the program logged: `id = 42` is a signed integer, and `42_u64` an unsigned
+/// one.
 impl<'a> Value<'a> {
     /// The integer, if it is one that fits.
     pub fn as_u64(&self) -> Option<u64> {
@@ -227,8 +228,8 @@ impl<'a> Values<'a> {
     }
 
     /// Reads the next value, of type `field`; `None` if the bytes are not such a value.
-    // Always inlined. Otherwise the value is returned through memory, where it is read in pieces of another size than it
-    // was written in. The CPU cannot forward such stores to the loads, and that takes as long as all the rest.
+    // Always inlined. Otherwise the value is returned through memory, where it is read in pieces of another size than
+    // it was written in. The CPU cannot forward such stores to the loads, and that takes as long as all the rest.
     #[inline(always)]
     pub(crate) fn next(&mut self, field: FieldType) -> Option<Decoded<'a>> {
         if field.optional {
@@ -319,8 +320,8 @@ impl<'a> Values<'a> {
         (count, bytes.len() - rest.len())
     }
 
-    /// Steps over the next `count` values. They must be packed, and of types whose plain values take eight bytes. `None`
-    /// if there are fewer bytes.
+    /// Steps over the next `count` values. They must be packed, and of types whose plain values take eight bytes.
+    /// `None` if there are fewer bytes.
     #[inline(always)]
     pub(crate) fn skip_words(&mut self, count: usize) -> Option<()> {
         let mut at = 0;
@@ -462,6 +463,6 @@ impl Fraction {
     }
 }
 
-/// The integer of a decimal is divided by one of these. Integer and power are exact as `f64`. Therefore the quotient is the
-/// `f64` nearest to the decimal, the same that the parser makes of the decimal's text.
+/// The integer of a decimal is divided by one of these. Integer and power are exact as `f64`. Therefore the quotient is
+/// the `f64` nearest to the decimal, the same that the parser makes of the decimal's text.
 pub(super) const POWERS: [f64; 4] = [1.0, 1e2, 1e4, 1e6];

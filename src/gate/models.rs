@@ -1,4 +1,5 @@
-//! Close against an append, in every order: `RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/cfg/loom cargo test --release --lib loom`.
+//! Close against an append, in every order: `RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/cfg/loom cargo test --release --lib
+//! loom`.
 
 use std::sync::Arc;
 

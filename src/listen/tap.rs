@@ -124,8 +124,8 @@ impl Tap {
         Entry::Record(RecordEntry { kind, level, flags, sequence, timestamp_ns, payload }).encode(&mut self.staged);
     }
 
-    /// Finds out whether the queue is empty, or has at most `limit` bytes with `bytes` more. Reads how much the thread has taken
-    /// only if that decides, because the thread writes its counter for each record.
+    /// Finds out whether the queue is empty, or has at most `limit` bytes with `bytes` more. Reads how much the thread
+    /// has taken only if that decides, because the thread writes its counter for each record.
     fn find_room(&mut self, bytes: usize, limit: usize) -> bool {
         let fits = |tap: &Tap| {
             let waiting = tap.staged.len() + (tap.passed_bytes - tap.done_bytes) as usize;

@@ -90,8 +90,8 @@ impl Filter {
     }
 
     /// Only structured records of `target` and of the targets below it, as a directive of [`Levels`](crate::Levels) has
-    /// them: `shop` and `shop::` take `shop` and `shop::orders`, not `shop_2`. If this is called more than once, one of them must
-    /// fit. Messages, which have no target, are not taken.
+    /// them: `shop` and `shop::` take `shop` and `shop::orders`, not `shop_2`. If this is called more than once, one of
+    /// them must fit. Messages, which have no target, are not taken.
     ///
     /// The target is that of the record's callsite. If that has none, it is the record's last field `target`: if a
     /// bridge gets events of too many places, further places share a callsite, and a field names the target.
@@ -125,8 +125,8 @@ impl Filter {
         self
     }
 
-    /// Whether the producer with this id and name is one of those that [`producer`](Self::producer) asks for, or it asks
-    /// for none.
+    /// Whether the producer with this id and name is one of those that [`producer`](Self::producer) asks for, or it
+    /// asks for none.
     pub fn takes_producer(&self, id: u32, name: &str) -> bool {
         let is_it =
             |wanted: &String| wanted == name || wanted.strip_prefix('#').is_some_and(|number| number.parse() == Ok(id));

@@ -238,8 +238,8 @@ impl<'a> RecordRef<'a> {
         self.content.message()
     }
 
-    /// The message as text. Bytes that are not UTF-8 are replaced. Control characters are as they were logged, so do not
-    /// print it to a terminal as it is: `diolog cat` escapes them.
+    /// The message as text. Bytes that are not UTF-8 are replaced. Control characters are as they were logged, so do
+    /// not print it to a terminal as it is: `diolog cat` escapes them.
     pub fn text(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.message())
     }

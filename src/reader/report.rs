@@ -224,7 +224,8 @@ pub struct RunReport {
     pub refused_reentrant: u64,
     /// Appends that were refused because there was no ring. These records are lost too, but belong to no producer.
     pub refused_no_ring: u64,
-    /// Records that their callsites' limits have hidden, as far as the files say. They were no attempts, and are not lost.
+    /// Records that their callsites' limits have hidden, as far as the files say. They were no attempts, and are not
+    /// lost.
     pub hidden: u64,
     /// The writer's other notes, such as errors and that writing went on: the first 64.
     pub notes: Vec<String>,

@@ -1,5 +1,5 @@
-//! The definitions of callsites in a ring file. There may be very many, so memory has only their places: a definition is
-//! read when a record needs it.
+//! The definitions of callsites in a ring file. There may be very many, so memory has only their places: a definition
+//! is read when a record needs it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -112,8 +112,8 @@ impl<'a> DeadRun<'a> {
         Ok(Remains { account, rings, base: Base { definitions, segment, anchor } })
     }
 
-    /// Writes what the flight recorder has left to a snapshot, if there is something. Adds what could not be read of its
-    /// rings to `damages`.
+    /// Writes what the flight recorder has left to a snapshot, if there is something. Adds what could not be read of
+    /// its rings to `damages`.
     fn write_snapshot(
         self,
         directory: &Directory,

@@ -85,8 +85,8 @@ pub(super) enum RingsState {
     Damaged,
 }
 
-/// Where the slot of a producer is. There may be very many, so it holds nothing else: [`DeadRingFile::slot`] reads the rest
-/// when the ring's turn comes.
+/// Where the slot of a producer is. There may be very many, so it holds nothing else: [`DeadRingFile::slot`] reads the
+/// rest when the ring's turn comes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotPlace {
     pub(super) producer: u32,

@@ -91,8 +91,8 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The row of the producer whose slot is at `place`, and how many of its attempts were dropped. Its name has so many
-    /// bytes, whatever has become of the file: a header is measured before it is composed.
+    /// The row of the producer whose slot is at `place`, and how many of its attempts were dropped. Its name has so
+    /// many bytes, whatever has become of the file: a header is measured before it is composed.
     fn row(&self, place: SlotPlace, name_bytes: usize) -> (ProducerRow, u64) {
         let (mut row, dropped) = match self.recorder.file.slot(place) {
             Ok(slot) => {
@@ -112,8 +112,8 @@ impl Reading<'_> {
     }
 }
 
-/// The rows of producers before their first records: where each one's ring is, the number of that record, and the length
-/// of the name.
+/// The rows of producers before their first records: where each one's ring is, the number of that record, and the
+/// length of the name.
 struct LeftRows<'a> {
     reading: &'a Reading<'a>,
     rings: Vec<(SlotPlace, u64, usize)>,

@@ -14,8 +14,8 @@ pub(super) fn name(name: &str, out: &mut Vec<u8>) {
     out.push(b'=');
 }
 
-/// Appends the value of a field of type `of`. A text has quotes if it would not be one word, or look like a value that is
-/// absent, unless it is what `?` has made of either. Bytes that are not UTF-8 are a literal of Rust.
+/// Appends the value of a field of type `of`. A text has quotes if it would not be one word, or look like a value that
+/// is absent, unless it is what `?` has made of either. Bytes that are not UTF-8 are a literal of Rust.
 pub(super) fn value(value: &Value<'_>, of: Type, out: &mut Vec<u8>) {
     let at = out.len();
     match value {

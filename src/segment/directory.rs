@@ -123,8 +123,8 @@ impl Directory {
         Ok(self.last_index + 1)
     }
 
-    /// Removes the last file if earlier runs have prepared and not used it, and it holds no byte other than zero. Returns
-    /// whether it did.
+    /// Removes the last file if earlier runs have prepared and not used it, and it holds no byte other than zero.
+    /// Returns whether it did.
     ///
     /// # Errors
     /// [`Error::Io`].

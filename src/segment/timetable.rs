@@ -27,8 +27,9 @@ impl Timetable {
         self.due_ns = self.times.after(self.clock.unix_ns());
     }
 
-    /// Looks at the clock. Returns whether the present segment is due. If the clock was set forward past its time, it is. If the clock was set
-    /// back, so that the time is far away now, the segment ends at the next time by the new clock.
+    /// Looks at the clock. Returns whether the present segment is due. If the clock was set forward past its time, it
+    /// is. If the clock was set back, so that the time is far away now, the segment ends at the next time by the new
+    /// clock.
     pub(super) fn observe_due(&mut self) -> bool {
         let now_ns = self.clock.unix_ns();
         // A small step back, to before the segment began, changes nothing for up to one more period. Otherwise a clock

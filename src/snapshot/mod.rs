@@ -54,8 +54,8 @@ pub(crate) struct Now {
 }
 
 /// Writes the records of `producers`, which have these `rows` before their first records, to a snapshot of the log in
-/// `directory`, and returns the file's path. The caller holds the log's lock. Each producer has at least one record, and
-/// none is later than `now`. `callsites` has the definitions, or the producers add them.
+/// `directory`, and returns the file's path. The caller holds the log's lock. Each producer has at least one record,
+/// and none is later than `now`. `callsites` has the definitions, or the producers add them.
 ///
 /// # Errors
 /// [`Error::Io`]. Nothing of the snapshot is left then.

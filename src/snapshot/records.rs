@@ -83,8 +83,8 @@ impl ProducerRecords {
 }
 
 /// The `row` of a producer after `records` of its records, of which number `first` is the first one; the next one would
-/// have number `next_sequence`, and `dropped` numbers may be dropped attempts. Attempts before the first record count as
-/// kept elsewhere: they do not concern this snapshot.
+/// have number `next_sequence`, and `dropped` numbers may be dropped attempts. Attempts before the first record count
+/// as kept elsewhere: they do not concern this snapshot.
 pub(crate) fn row_after(row: ProducerRow, first: u64, dropped: u64, records: u64, next_sequence: u64) -> ProducerRow {
     let missing = (next_sequence - first).saturating_sub(records);
     let dropped = missing.min(dropped);

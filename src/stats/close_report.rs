@@ -43,8 +43,8 @@ pub struct CloseReport {
     pub refused: u64,
     /// The same by cause.
     pub refused_by: RefusedBy,
-    /// Records that their callsite's [limit](macro@crate::info#a-limit) has hidden: no attempts, and no losses. A record
-    /// in the log says how many only if the callsite logged again.
+    /// Records that their callsite's [limit](macro@crate::info#a-limit) has hidden: no attempts, and no losses. A
+    /// record in the log says how many only if the callsite logged again.
     pub hidden: u64,
 }
 

@@ -50,8 +50,8 @@ pub use write_errors::WriteErrorsBy;
 /// and neither an append nor a write waits for it. For a moment it holds a lock that is taken when producers come and
 /// go.
 ///
-/// The next append has to fetch back a cache line that a call has read. So calls read it 100 times a second, after 64 in
-/// a row. If there are more, [`attempted`](Stats::attempted) of these may lack attempts of the last 10 ms that the
+/// The next append has to fetch back a cache line that a call has read. So calls read it 100 times a second, after 64
+/// in a row. If there are more, [`attempted`](Stats::attempted) of these may lack attempts of the last 10 ms that the
 /// writer has not taken yet.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

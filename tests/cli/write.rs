@@ -253,8 +253,8 @@ fn a_log_that_can_no_longer_be_written_is_reported_at_once_and_its_losses_at_the
     errors.read_to_string(&mut said).expect("the rest");
     let output = child.wait_with_output().expect("its end");
     assert_eq!(status(&output), 2, "{said}");
-    // The second line went with the deleted file, or still waits for a directory at the deadline of close. If it is in a
-    // directory that was made again, the first one is gone.
+    // The second line went with the deleted file, or still waits for a directory at the deadline of close. If it is in
+    // a directory that was made again, the first one is gone.
     let is_told = said.contains("not confirmed durable") || said.contains("was deleted while in use");
     assert!(is_told && !said.contains("all durable"), "{said}");
 }

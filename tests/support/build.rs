@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-/// Builds the example `unloadable`, with the library below it as this test was built, if they are not there yet. Returns
-/// the path of the built file whose name begins and ends with these; or, if it cannot be built, why.
+/// Builds the example `unloadable`, with the library below it as this test was built, if they are not there yet.
+/// Returns the path of the built file whose name begins and ends with these; or, if it cannot be built, why.
 pub(crate) fn built(begin: &str, end: &str) -> Result<String, String> {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--example", "unloadable"]);

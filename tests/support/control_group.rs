@@ -11,8 +11,8 @@ pub(crate) struct Group {
     _delegation: Option<Delegation>,
 }
 
-/// The memory controller of the groups below another one, on while this lives. The drop switches it off again, if it was
-/// off.
+/// The memory controller of the groups below another one, on while this lives. The drop switches it off again, if it
+/// was off.
 struct Delegation {
     controllers: PathBuf,
     was_on: bool,

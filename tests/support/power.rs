@@ -105,8 +105,8 @@ pub(crate) struct Recording {
     pub(crate) events: Vec<Event>,
 }
 
-/// What fails with EIO: a write, or all writes to a file, by its place in their order, or one of so many at random. Nobody
-/// knows what of it is on the disk.
+/// What fails with EIO: a write, or all writes to a file, by its place in their order, or one of so many at random.
+/// Nobody knows what of it is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     Write(usize),

@@ -59,13 +59,13 @@ pub(crate) enum RunEnd<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct RunBlocks {
     testimony: Testimony<Location>,
-    /// As [`durable_below`](Self::durable_below), but only by blocks that the run itself has written. Blocks of a recovery
-    /// prove only that the blocks which it found were durable, and nothing about headers.
+    /// As [`durable_below`](Self::durable_below), but only by blocks that the run itself has written. Blocks of a
+    /// recovery prove only that the blocks which it found were durable, and nothing about headers.
     confirmed_below: u64,
     /// The number of the next block, once known.
     expected: Option<u64>,
-    /// A later block can prove that a missing block is lost only if the missing one has a lower number than this. Missing
-    /// blocks from this number on may have been written after the reader looked for them.
+    /// A later block can prove that a missing block is lost only if the missing one has a lower number than this.
+    /// Missing blocks from this number on may have been written after the reader looked for them.
     pub(crate) proved_below: u64,
     pub(super) passed_over: PassedOverBlocks,
     /// The facts that later blocks cannot change.

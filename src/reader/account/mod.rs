@@ -1,7 +1,7 @@
 //! The account of a log: blocks by outcome, producers' sequences and counts, and whether they add up.
 //!
-//! The walk calls it for the segments and blocks of one run after the other, in the order of block numbers, and it fills
-//! the [`Report`]. It reads no file and no record: rows and shard headers are enough for the identity.
+//! The walk calls it for the segments and blocks of one run after the other, in the order of block numbers, and it
+//! fills the [`Report`]. It reads no file and no record: rows and shard headers are enough for the identity.
 //!
 //! `blocks` says which blocks are missing, by the rules of `testimony`; `producers` compares counts; `gaps` finds
 //! where a producer's numbers are missing; `findings` has the severity and the words of each fact. `times` compares
@@ -199,8 +199,8 @@ impl Account {
         let passed_over = self.blocks.passed_over;
         let (producers, run) = (&mut self.producers, self.report.current_run());
         if self.folds_producers {
-            // Only producers that ended in earlier blocks: this block's records are returned later, and need the names of
-            // the producers that end in it.
+            // Only producers that ended in earlier blocks: this block's records are returned later, and need the names
+            // of the producers that end in it.
             producers.fold_ended(run);
         }
         let untracked = run.shards_untracked;
@@ -278,8 +278,8 @@ impl Account {
         Location { offset: None, ..self.blocks.last_segment() }
     }
 
-    /// Reports that a part of a file could not be read. The blocks around it show what was lost. A file that could not be
-    /// opened is accounted for when its turn comes.
+    /// Reports that a part of a file could not be read. The blocks around it show what was lost. A file that could not
+    /// be opened is accounted for when its turn comes.
     pub(super) fn report_unread(&mut self, error: &Error) {
         if let Error::Io { path, offset: Some(offset), .. } = error {
             self.report.add_finding(Severity::Unconfirmed, path.clone(), Some(*offset), error.to_string());
@@ -324,7 +324,8 @@ impl Account {
         }
     }
 
-    /// Takes back the findings of [`conclude`](Self::conclude) and [`suspect`](Self::suspect), because the log may go on.
+    /// Takes back the findings of [`conclude`](Self::conclude) and [`suspect`](Self::suspect), because the log may go
+    /// on.
     pub(super) fn reopen(&mut self) {
         if let Some(mark) = self.provisional.take() {
             self.report.rewind(mark);

@@ -1,9 +1,10 @@
 //! The missing block numbers of a run, and their fate, by the testimony of good blocks.
 //!
-//! A good block `s` with `in_flight` `f` testifies that all blocks below `s - f` were durable when it was submitted. So a
-//! missing block below that number is lost. A missing block above it was never acknowledged: it is a hole or, after the
-//! last good block, torn. In a log in use, a block may be written after the reader looked for it and before the reader
-//! reads the block that testifies for it. That testimony then proves nothing. Numbers arrive in increasing order.
+//! A good block `s` with `in_flight` `f` testifies that all blocks below `s - f` were durable when it was submitted. So
+//! a missing block below that number is lost. A missing block above it was never acknowledged: it is a hole or, after
+//! the last good block, torn. In a log in use, a block may be written after the reader looked for it and before the
+//! reader reads the block that testifies for it. That testimony then proves nothing. Numbers arrive in increasing
+//! order.
 
 use std::collections::VecDeque;
 use std::ops::Range;

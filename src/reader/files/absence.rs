@@ -346,8 +346,8 @@ pub(crate) fn rings_without_run<'a>(
     })
 }
 
-/// A file that cannot be read as a segment. If it can only have been a segment of one run, the run's blocks tell whether
-/// one is missing. A power cut leaves such a file if the segment had failed at once.
+/// A file that cannot be read as a segment. If it can only have been a segment of one run, the run's blocks tell
+/// whether one is missing. A power cut leaves such a file if the segment had failed at once.
 fn unreadable(facts: &Facts, number: u64, (path, what): &(Arc<Path>, String)) -> Suspicion {
     let is_explained = facts.runs.iter().any(|run| Facts::its_own(run).contains(&number));
     let severity = if is_explained { Severity::Note } else { Severity::Unconfirmed };

@@ -55,8 +55,8 @@ impl Segment {
         self.header.as_ref().is_some_and(|header| header.previous_segment_id != segment_id)
     }
 
-    /// How far to search after the last block, in bytes: to the end, or, if a logger is writing it and the rest is zeros, a
-    /// little.
+    /// How far to search after the last block, in bytes: to the end, or, if a logger is writing it and the rest is
+    /// zeros, a little.
     pub(crate) fn horizon(&self, is_written: bool) -> u64 {
         if !is_written {
             return u64::MAX;

@@ -15,8 +15,8 @@ use super::super::record::RunId;
 use super::super::report::{InUse, Report, Severity};
 use super::super::scan::{Cursor, Loaded, Scanned};
 
-/// If a segment has no header, so many of its blocks are compared with those of a run, to find out whether it belongs to
-/// that run.
+/// If a segment has no header, so many of its blocks are compared with those of a run, to find out whether it belongs
+/// to that run.
 const COMPARED_MAX: usize = 64;
 
 /// The files of a log, and its runs that have not been read.
@@ -279,8 +279,8 @@ fn may_be_of(files: &LogFiles, segment: &Segment, run: &Run) -> Result<bool> {
     Ok(compare(files, segment, Others::Any(run.segments()))?.is_some_and(|likeness| likeness != Likeness::Differs))
 }
 
-/// Whether `segment`, which has no header and stands before `run`, is of this run. One of these must hold, and no block of
-/// the run may have the number of one of its blocks and other contents:
+/// Whether `segment`, which has no header and stands before `run`, is of this run. One of these must hold, and no block
+/// of the run may have the number of one of its blocks and other contents:
 ///
 /// - The run holds copies of its blocks.
 /// - It has no block, and `is_next` to the run.
@@ -355,8 +355,8 @@ enum Others<'a> {
     Any(&'a [Segment]),
 }
 
-/// Compares the first blocks of a segment with the blocks of others. `None` if one of the files has been removed since it
-/// was listed.
+/// Compares the first blocks of a segment with the blocks of others. `None` if one of the files has been removed since
+/// it was listed.
 fn compare(files: &LogFiles, segment: &Segment, others: Others<'_>) -> Result<Option<Likeness>> {
     let (others, are_earlier) = match others {
         Others::Earlier(others) => (others, true),

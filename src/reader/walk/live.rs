@@ -12,8 +12,8 @@ pub(super) struct Live {
     pub(super) in_use: InUse,
     /// Whether the caller has read to the end, and has asked for more.
     came_back: bool,
-    /// All blocks of the run below this number were known to be durable before the plan looked for them, so a missing one
-    /// of them is lost. A missing block from this number on may have been written since.
+    /// All blocks of the run below this number were known to be durable before the plan looked for them, so a missing
+    /// one of them is lost. A missing block from this number on may have been written since.
     durable_at_look: u64,
     /// Blocks below this number are not waited for any more.
     given_up_below: u64,
@@ -74,9 +74,9 @@ impl Live {
 
     /// Decides about block `missing`. All blocks below `durable_below` are known to have been durable.
     ///
-    /// If a later block says that it was durable, it was written before that later block was. The plan may have looked for
-    /// it before that. Then it looks once more, and the block is lost if it is still missing. A block that was in flight
-    /// may come as long as a logger has the log open.
+    /// If a later block says that it was durable, it was written before that later block was. The plan may have looked
+    /// for it before that. Then it looks once more, and the block is lost if it is still missing. A block that was in
+    /// flight may come as long as a logger has the log open.
     pub(super) fn decide(&mut self, missing: u64, durable_below: u64, in_use: impl FnOnce() -> InUse) -> Decision {
         if durable_below > missing {
             let is_lost = !self.may_come_late() || self.durable_at_look > missing;

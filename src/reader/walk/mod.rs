@@ -78,8 +78,8 @@ pub(super) struct Walk {
     reading: Option<Reading>,
     /// What the records of the run that was begun last have in common.
     pub(super) context: RunContext,
-    /// Set if the last run may grow, because a logger may have the log open or the caller may ask for more. Otherwise the
-    /// walk looks once for each block, and each run ends for good.
+    /// Set if the last run may grow, because a logger may have the log open or the caller may ask for more. Otherwise
+    /// the walk looks once for each block, and each run ends for good.
     live: Option<Live>,
     chunk: Chunk,
     /// The callsites of the blocks so far.
@@ -185,8 +185,8 @@ impl Walk {
         is_open && self.runs.files.in_use() == InUse::No
     }
 
-    /// Reports what depends on the present end of the log: whether it is in use, and suspicious files. More blocks or files
-    /// may change that.
+    /// Reports what depends on the present end of the log: whether it is in use, and suspicious files. More blocks or
+    /// files may change that.
     fn report_end(&mut self) {
         let in_use = if self.runs.files.is_directory { self.in_use() } else { InUse::Unknown };
         self.account.report.in_use = in_use;
@@ -244,8 +244,8 @@ impl Walk {
         self.runs.discover(self.reading.as_mut().map(|reading| &mut reading.run), is_written, &mut self.account.report)
     }
 
-    /// Gives up the block or the header for which the walk has stopped, so that the next step continues without it. Returns
-    /// whether the walk had stopped for one.
+    /// Gives up the block or the header for which the walk has stopped, so that the next step continues without it.
+    /// Returns whether the walk had stopped for one.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -391,8 +391,8 @@ impl Walk {
             && !reading.plan.blocks().any(|location| is_there(&mut scratch, location))
     }
 
-    /// Concludes that the run, which may grow, ends here for now: with blocks from `torn` on that are not good, if there
-    /// are some.
+    /// Concludes that the run, which may grow, ends here for now: with blocks from `torn` on that are not good, if
+    /// there are some.
     fn conclude_for_now(&mut self, reading: &Reading, torn: Option<&BlockLocation>) {
         let torn = torn.map(|first| (first, reading.plan.blocks().next_back().unwrap_or(first)));
         let end = RunEnd::Reached { torn, trailing: reading.plan.trailing() };
@@ -406,8 +406,8 @@ impl Walk {
         self.account.blocks.count_duplicates(copies, block.location.segment, &Debris::default());
     }
 
-    /// Whether the block's header shows that no record of it is wanted. Two blocks are read all the same: the run's last
-    /// one, and one with an anchor if the wall clock was set before it, so that a checksum guards each setting.
+    /// Whether the block's header shows that no record of it is wanted. Two blocks are read all the same: the run's
+    /// last one, and one with an anchor if the wall clock was set before it, so that a checksum guards each setting.
     fn is_unwanted(&self, reading: &Reading, block: &Planned) -> bool {
         let Some(times) = &self.times else { return false };
         let BlockLocation { header, anchor, newer, .. } = &block.location;
@@ -558,7 +558,8 @@ impl Walk {
         decision
     }
 
-    /// Looks once more for all blocks that were not read. The blocks below `durable_below` are known to have been durable.
+    /// Looks once more for all blocks that were not read. The blocks below `durable_below` are known to have been
+    /// durable.
     fn forget_plan(&mut self, reading: &mut Reading, durable_below: u64) {
         if let Some(live) = &mut self.live {
             live.note_look(durable_below);
@@ -572,7 +573,8 @@ impl Walk {
     }
 }
 
-/// Whether a block is intact, or is one that only a newer diolog can read. A block that cannot be read at all is neither.
+/// Whether a block is intact, or is one that only a newer diolog can read. A block that cannot be read at all is
+/// neither.
 fn is_there(scratch: &mut Loaded, location: &BlockLocation) -> bool {
     location.newer.is_some() || scratch.read(&location.file, location.offset, &location.header).unwrap_or(false)
 }

@@ -84,8 +84,8 @@ pub(super) struct Copies<'a> {
 }
 
 impl Item {
-    /// How many bytes of a file the item counts for. A start or an end counts as much as the smallest block, so that the
-    /// plan stays short.
+    /// How many bytes of a file the item counts for. A start or an end counts as much as the smallest block, so that
+    /// the plan stays short.
     fn bytes(&self) -> u64 {
         match self {
             Item::Block(block) => block.location.header.stride_bytes(),
@@ -123,8 +123,8 @@ pub(super) struct Plan {
     planned_bytes: u64,
     /// The serial number of the front item, among all that were ever planned.
     front_serial: u64,
-    /// First timestamps and serial numbers of planned blocks, only of those whose timestamp is smaller than the timestamps
-    /// of all later blocks. So the front has the smallest of the plan.
+    /// First timestamps and serial numbers of planned blocks, only of those whose timestamp is smaller than the
+    /// timestamps of all later blocks. So the front has the smallest of the plan.
     minima: VecDeque<(u64, u64)>,
     /// Whether most blocks will not be read.
     headers_alone: bool,

@@ -219,8 +219,8 @@ impl RunTail {
     }
 }
 
-/// Takes the run out of the log's runs. If no header names it, its segments are those without a header at the end of the
-/// log: its first header may have been in flight when the run died, and no other run has written since.
+/// Takes the run out of the log's runs. If no header names it, its segments are those without a header at the end of
+/// the log: its first header may have been in flight when the run died, and no other run has written since.
 fn take_run(runs: &mut Runs, id: RunId) -> Option<Run> {
     if let Some(at) = runs.later.iter().position(|run| run.id == id) {
         return runs.later.remove(at);

@@ -2,10 +2,10 @@
 //! their run.
 //!
 //! Blocks have timestamps of the monotonic clock. An anchor says what the wall clock showed at one such time, so each
-//! anchor near a block gives the block's wall times. If two anchors give different ones, somebody has set the wall clock.
-//! Then the block may hold wanted records if its times fit by one of the anchors. A reader that reads only headers takes
-//! the anchors that blocks begin with too, so that it gives each record the wall time that it has for all readers. No
-//! checksum guards such an anchor. If it differs from those that are known, the reader reads its block.
+//! anchor near a block gives the block's wall times. If two anchors give different ones, somebody has set the wall
+//! clock. Then the block may hold wanted records if its times fit by one of the anchors. A reader that reads only
+//! headers takes the anchors that blocks begin with too, so that it gives each record the wall time that it has for all
+//! readers. No checksum guards such an anchor. If it differs from those that are known, the reader reads its block.
 
 use std::ops::RangeInclusive;
 
@@ -13,8 +13,8 @@ use crate::format::WallAnchor;
 
 use super::super::record::Anchors;
 
-/// How far the wall times by two anchors may differ if nobody has set the clock, in nanoseconds. The kernel slews the clock
-/// by at most half a millisecond a second, and there is another anchor long before that sums up to a second.
+/// How far the wall times by two anchors may differ if nobody has set the clock, in nanoseconds. The kernel slews the
+/// clock by at most half a millisecond a second, and there is another anchor long before that sums up to a second.
 const SLACK_NS: i64 = 1_000_000_000;
 
 /// The wall times that are asked for, in nanoseconds since the Unix epoch: from `since` on, and before `until`.

@@ -113,8 +113,8 @@ pub(crate) unsafe fn keep_from_children(base: NonNull<u8>, bytes: usize) -> io::
     Ok(KeptFromChildren { place })
 }
 
-/// Lets every child that is forked from now on, while the returned value lives, find a descriptor of nothing in the place
-/// of `descriptor`. So the child does not keep open what it is of, once this process has ended.
+/// Lets every child that is forked from now on, while the returned value lives, find a descriptor of nothing in the
+/// place of `descriptor`. So the child does not keep open what it is of, once this process has ended.
 ///
 /// A child that is made by the kernel's call alone, or that has no descriptor left, keeps it until it calls `exec`.
 ///
@@ -260,8 +260,8 @@ fn replace(base: *mut u8, bytes: usize) {
     }
 }
 
-/// Puts a descriptor of `nothing` in the place of `descriptor`, which is not closed: whatever drops the parent's value in
-/// this child would close another file of the same number.
+/// Puts a descriptor of `nothing` in the place of `descriptor`, which is not closed: whatever drops the parent's value
+/// in this child would close another file of the same number.
 fn replace_descriptor(descriptor: RawFd, nothing: RawFd) {
     // SAFETY: (2) the descriptor is that of the parent's value, and nobody uses it in this child.
     unsafe { libc::dup3(nothing, descriptor, libc::O_CLOEXEC) };

@@ -518,8 +518,8 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// With `{:#}`, each comparison has its limits and verdicts below it: they judge a change of this package, not the machine
-/// of a user.
+/// With `{:#}`, each comparison has its limits and verdicts below it: they judge a change of this package, not the
+/// machine of a user.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Effort { bursts, repetitions, .. } = self.effort;

@@ -310,7 +310,8 @@ pub(crate) enum Bench {
     /// Durable bytes a second of one log, to compare with other programs such as fio
     #[command(after_help = help::BENCH_DISK)]
     Disk(Disk),
-    /// Threads that log messages at due times; a summary, and a proof from the files (--csv writes a row for each second)
+    /// Threads that log messages at due times; a summary, and a proof from the files (--csv writes a row for each
+    /// second)
     #[command(after_help = help::BENCH_LOAD)]
     Load(Box<Load>),
 }

@@ -1,11 +1,11 @@
 //! Short forms that are replaced by the long ones before the parser gets the arguments: `--json` of all commands that
-//! have `--format`; `version`; and `-5` of `cat` and `tail`, the old form of `-n 5` that tail(1) and head(1) take too, as
-//! is `-5f`: the parser has no option whose name is a number.
+//! have `--format`; `version`; and `-5` of `cat` and `tail`, the old form of `-n 5` that tail(1) and head(1) take too,
+//! as is `-5f`: the parser has no option whose name is a number.
 
 use std::ffi::OsString;
 
-/// The command line with `--format=json` in place of `--json`, with `--version` in place of `version`, and after `cat` or
-/// `tail` with `-n5` in place of `-5`, and with `-n5 -f` in place of `-5f`.
+/// The command line with `--format=json` in place of `--json`, with `--version` in place of `version`, and after `cat`
+/// or `tail` with `-n5` in place of `-5`, and with `-n5 -f` in place of `-5f`.
 pub(super) fn replaced(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<_> = arguments.into_iter().collect();
     let word = |at: usize| arguments.get(at).and_then(|word| word.to_str()).unwrap_or_default();

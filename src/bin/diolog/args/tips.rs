@@ -12,8 +12,8 @@ const TIPS: [(&str, &[&str], &str); 6] = [
     ("load", &["--duration"], "use '--time'"),
 ];
 
-/// `error` with the tip of the table in place of the parser's. The parser's tip to pass an option as a value is left out
-/// in any case: it takes what looks like an option for a path.
+/// `error` with the tip of the table in place of the parser's. The parser's tip to pass an option as a value is left
+/// out in any case: it takes what looks like an option for a path.
 pub(super) fn given(mut error: clap::Error, words: &[std::ffi::OsString]) -> clap::Error {
     if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
         tips.retain(|tip| !tip.to_string().ends_with(&as_a_value(&error)));

@@ -1,5 +1,5 @@
-//! A log of lines, as `write` and `run` keep it: its settings, what becomes of each line, and what is said when the disk
-//! takes no more.
+//! A log of lines, as `write` and `run` keep it: its settings, what becomes of each line, and what is said when the
+//! disk takes no more.
 
 use std::io;
 

@@ -33,8 +33,8 @@ pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
     Ok(verdict.map_or(Status::CLEAN, Status::from))
 }
 
-/// The failure to recover. The rings of a log in use are those of a process that still writes what they hold, unless that
-/// process recovers the log.
+/// The failure to recover. The rings of a log in use are those of a process that still writes what they hold, unless
+/// that process recovers the log.
 fn refused(error: diolog::Error) -> Failure {
     let diolog::Error::InUse { path, holder } = error else { return error.into() };
     let path = escape::path(&path);

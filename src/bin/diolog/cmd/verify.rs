@@ -208,8 +208,8 @@ fn identity_text(run: &RunReport, out: &mut Vec<u8>) {
     let _ = writeln!(out, "  {equation}: {verdict}");
 }
 
-/// An equation that is true, and whether it needs no term for what is left over. Each term but a side's first has its sign
-/// before its name, and is left out if it is zero. `is_open`: there may have been more attempts than the files
+/// An equation that is true, and whether it needs no term for what is left over. Each term but a side's first has its
+/// sign before its name, and is left out if it is zero. `is_open`: there may have been more attempts than the files
 /// tell, such as those that were dropped after a producer's last record.
 fn equation(left: &[(&str, i128)], right: &[(&str, i128)], is_open: bool) -> (String, bool) {
     let sign = |name: &str| if name.starts_with(" -") { -1 } else { 1 };

@@ -169,8 +169,8 @@ impl Proof {
     }
 }
 
-/// The engine of several logs, with room for the rings that one of them may have, and for the two blocks of each without
-/// which no log is opened.
+/// The engine of several logs, with room for the rings that one of them may have, and for the two blocks of each
+/// without which no log is opened.
 fn engine(load: &Load, config: &Config) -> EngineConfig {
     let log = config.settings();
     let blocks_bytes = load.events as usize * 2 * log.block_bytes();
