@@ -277,10 +277,9 @@ mod beside_a_flush {
 fn close_returns_even_if_the_writer_does_not_answer_and_its_result_stands() {
     let directory = support::directory();
     let path = directory.path().join("log");
-    let config = || support::config(&path).close_deadline(Duration::from_millis(50));
     let control = Control::default();
     control.block_submit(true);
-    let logger = control.hooks().open(config()).expect("a log");
+    let logger = control.hooks().open(support::config(&path).close_deadline(SHORT)).expect("a log");
     let producer = logger.producer().expect("a ring");
     assert_eq!(producer.log(Level::Info, "nobody knows"), Outcome::Written);
     let first = logger.close().expect_err("the writer is kept");
@@ -288,7 +287,7 @@ fn close_returns_even_if_the_writer_does_not_answer_and_its_result_stands() {
     control.block_submit(false);
     // The writer ends, all records are written in the end, and the directory is free again.
     let next = loop {
-        match Logger::open(config()) {
+        match Logger::open(support::config(&path)) {
             Ok(next) => break next,
             Err(Error::InUse { .. }) => std::thread::yield_now(),
             Err(error) => panic!("{error}"),
