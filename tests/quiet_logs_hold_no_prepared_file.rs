@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use diolog::unstable::{Hooks, ManualClock};
 use diolog::{Level, Logger, Outcome, Verdict};
 
+const SEGMENT_BYTES: u64 = 256 << 10;
+
 /// The names of the segment files, in order.
 fn segments(path: &Path) -> Vec<String> {
     let names = std::fs::read_dir(path).expect("readable").map(|entry| entry.expect("readable").file_name());
@@ -38,10 +40,15 @@ fn a_prepared_file_is_given_back_after_a_while_and_made_again_when_it_is_needed(
     let directory = support::directory();
     let path = directory.path().join("log");
     let clock: &ManualClock = Box::leak(Box::default());
-    let config = support::config(&path).block_bytes(16 << 10).segment_bytes(256 << 10);
+    let config = support::config(&path).block_bytes(16 << 10).segment_bytes(SEGMENT_BYTES);
     let logger = Hooks::new().clock(clock).open(config).expect("a log");
-    while segments(&path).len() < 2 {
+    // The next block after half of the segment is used asks for the second one. No block comes that would use it.
+    while logger.stats().device_bytes < SEGMENT_BYTES / 2 {
         write(&logger);
+    }
+    write(&logger);
+    while segments(&path).len() < 2 {
+        std::thread::yield_now();
     }
     assert_eq!(logger.stats().segments, 1, "the second one is prepared, and not used");
     wait_quietly(&path, clock);
