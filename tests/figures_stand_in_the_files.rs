@@ -34,12 +34,17 @@ fn rows(logger: &Logger, producer: &Producer, watch: &mut FiguresReader, rows: u
 fn figures_come_once_a_second_and_only_in_blocks_that_hold_records() {
     let directory = support::directory();
     let path = directory.path().join("log");
-    let logger = Logger::open(support::config(&path).message_bytes_max(20)).expect("a log");
+    // Before the writer begins, whose clock need not run exactly as this one does.
+    let begin = Instant::now();
+    let rows_at_most = || (begin.elapsed().as_secs_f64() / 0.99) as usize;
+    // Only a flush closes a block, so that no figures are taken between two appends.
+    let config = support::config(&path).message_bytes_max(20).flush_interval(Duration::from_secs(3600));
+    let logger = Logger::open(config).expect("a log");
     let producer = logger.producer_named("orders").expect("a ring");
     producer.log(Level::Info, "longer than twenty bytes");
     logger.flush().expect("durable");
     let mut watch = FiguresReader::open(&path).expect("a log");
-    assert_eq!(watch.newest(), None, "the first row comes after a second");
+    assert!(watch.newest().is_none() || rows_at_most() > 0, "the first row comes after a second");
     assert_eq!(watch.in_use(), told(InUse::Yes));
     let rows = rows(&logger, &producer, &mut watch, 2);
     let stats = logger.stats();
@@ -55,12 +60,14 @@ fn figures_come_once_a_second_and_only_in_blocks_that_hold_records() {
     assert_eq!((row.name.as_str(), row.written, row.dropped), ("orders", last.written, 0));
     assert!(row.held_bytes > 0 && row.high_water_bytes >= row.held_bytes, "the block itself is still in the ring");
     logger.close().expect("a clean end");
+    let rows_at_most = rows_at_most();
 
     let verification = diolog::verify(&path).expect("a log");
     assert_eq!((verification.verdict, verification.report.records), (Verdict::Clean, stats.written));
     let bytes = std::fs::read(support::segments::file(&path, 1)).expect("readable");
     let blocks = blocks_with_figures(&bytes);
-    assert!((2..=3).contains(&blocks.len()), "{blocks:?}");
+    // One a second, and one at the end.
+    assert!(blocks.len() >= 2 && blocks.len() <= rows_at_most + 1, "{rows_at_most}: {blocks:?}");
     assert!(blocks.iter().all(|&(flags, records)| records > 0 || flags & CLEAN_END != 0), "{blocks:?}");
     // Whoever comes later finds the same.
     let later = FiguresReader::open(&path).expect("a log");
