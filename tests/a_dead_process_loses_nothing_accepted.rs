@@ -48,7 +48,7 @@ impl Drop for Rings {
 }
 
 fn config(path: &Path, rings: &Path) -> Config {
-    Config::new(path)
+    support::config(path)
         .ring_memory(RingMemory::Shared(rings.to_owned()))
         .overflow(Overflow::Block)
         .ring_bytes(16 << 10)

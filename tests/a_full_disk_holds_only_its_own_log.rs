@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use diolog::{Config, Engine, EngineConfig, Level, Outcome, Overflow, State, Verdict, verify};
+use diolog::{Engine, EngineConfig, Level, Outcome, Overflow, State, Verdict, verify};
 use support::disk::on_a_disk;
 
 /// Records of the healthy log between two flushes of its own, and flushes while the other disk is full.
@@ -20,10 +20,10 @@ fn fill_one_of_two(disk: &Path) {
     let paths = [disk.join("log"), disk.with_file_name("healthy")];
     let engine = Engine::start(EngineConfig::new()).expect("a thread");
     // What the full log's ring holds must fit into the room that is made: so it has no reserve.
-    let full = engine.open(Config::new(&paths[0]).reserve_bytes(0)).expect("a log");
+    let full = engine.open(support::config(&paths[0]).reserve_bytes(0)).expect("a log");
     // The loop below may be faster than the writer: that is no loss, unless the full disk holds up the room for long.
     let waits = Overflow::BlockFor(Duration::from_secs(60));
-    let healthy = engine.open(Config::new(&paths[1]).overflow(waits)).expect("a log");
+    let healthy = engine.open(support::config(&paths[1]).overflow(waits)).expect("a log");
     let ballast = disk.join("ballast");
     std::fs::write(&ballast, vec![0xBA; 4 << 20]).expect("room for the ballast");
     let (heard, states) = channel();

@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 use std::sync::mpsc::channel;
 
-use diolog::{Config, Level, Logger, Outcome, Reader, State, verify};
+use diolog::{Level, Logger, Outcome, Reader, State, verify};
 use support::disk::on_a_disk;
 
 /// The size of the file that is removed to make room.
@@ -20,7 +20,7 @@ fn fill_and_resume(disk: &Path) {
     let path = disk.join("log");
     // All sizes are the defaults, which ask for more than this disk has. But rings have no reserve: what is accepted
     // must fit into the room that is made.
-    let logger = Logger::open(Config::new(&path).reserve_bytes(0)).expect("a log");
+    let logger = Logger::open(support::config(&path).reserve_bytes(0)).expect("a log");
     let (heard, states) = channel();
     logger.on_state_change(move |state| _ = heard.send(state));
     let producer = logger.producer().expect("a producer");

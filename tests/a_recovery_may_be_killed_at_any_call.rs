@@ -32,7 +32,7 @@ const CHANGING: &[libc::c_long] = &[
 ];
 
 fn config(log: PathBuf, rings: &Path) -> Config {
-    Config::new(log)
+    support::config(log)
         .ring_memory(RingMemory::Shared(rings.to_owned()))
         .ring_bytes(64 << 10)
         .reserve_bytes(0)

@@ -21,7 +21,7 @@ use support::disk::run;
 use support::{child_directory, os, rings};
 
 fn config(log: &Path, rings: &Path) -> Config {
-    Config::new(log)
+    support::config(log)
         .ring_memory(RingMemory::Shared(rings.to_owned()))
         .overflow(Overflow::Block)
         .ring_bytes(64 << 10)

@@ -5,7 +5,7 @@ mod allocations;
 mod support;
 
 use allocations::allocations_in;
-use diolog::{Config, Level, Log, Logger, Outcome, Overflow};
+use diolog::{Level, Log, Logger, Outcome, Overflow};
 
 /// Logs until each outcome in `expected` was seen, and at least `appends` times.
 fn log_until(append: impl Fn(&[u8]) -> Outcome, expected: &[Outcome], appends: u64) {
@@ -66,7 +66,7 @@ fn a_producer_allocates_nothing_whatever_the_outcome() {
     ];
     for (overflow, expected) in cases {
         let directory = support::directory();
-        let config = Config::new(directory.path().join("log")).overflow(overflow);
+        let config = support::config(directory.path().join("log")).overflow(overflow);
         let logger = Logger::open(config).expect("a log");
         let producer = logger.producer().expect("a producer");
         let allocations = allocations_in(|| {
@@ -82,7 +82,7 @@ fn a_producer_allocates_nothing_whatever_the_outcome() {
 #[test]
 fn a_record_of_the_flight_recorder_allocates_nothing_once_it_has_its_ring() {
     let directory = support::directory();
-    let config = Config::new(directory.path().join("log")).flight_recorder(64 << 10);
+    let config = support::config(directory.path().join("log")).flight_recorder(64 << 10);
     let logger = Logger::open(config).expect("a log");
     let producer = logger.producer().expect("a producer");
     let log = |text: &str| {
@@ -106,7 +106,7 @@ fn a_record_of_the_flight_recorder_allocates_nothing_once_it_has_its_ring() {
 #[test]
 fn a_claim_allocates_at_most_its_buffer_once() {
     let directory = support::directory();
-    let logger = Logger::open(Config::new(directory.path().join("log"))).expect("a log");
+    let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
     let mut producer = logger.producer().expect("a producer");
     let mut claim = |bytes: usize| match producer.claim(Level::Info, bytes) {
         Ok(mut claim) => {
@@ -128,7 +128,7 @@ fn fields_of_every_type_allocate_nothing_once_their_place_is_known() {
     let texts = [String::new(), "short".into(), "x".repeat(200), "y".repeat(70_000)];
     for overflow in [Overflow::DropNewest, Overflow::OverwriteOldest, Overflow::Block] {
         let directory = support::directory();
-        let config = Config::new(directory.path().join("log")).overflow(overflow);
+        let config = support::config(directory.path().join("log")).overflow(overflow);
         let logger = Logger::open(config).expect("a log");
         let producer = logger.producer().expect("a producer");
         // The first record of a place registers it; the logger's makes the thread's ring.
@@ -154,7 +154,7 @@ fn fields_of_every_type_allocate_nothing_once_their_place_is_known() {
 #[test]
 fn the_thread_local_convenience_allocates_only_for_its_ring() {
     let directory = support::directory();
-    let logger = Logger::open(Config::new(directory.path().join("log"))).expect("a log");
+    let logger = Logger::open(support::config(directory.path().join("log"))).expect("a log");
     assert_eq!(logger.log(Level::Info, "this makes the ring"), Outcome::Written);
     let allocations = allocations_in(|| {
         log_until(|message| logger.log(Level::Info, message), &[Outcome::Written, Outcome::Truncated], 10_000);

@@ -8,7 +8,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use diolog::{Config, Level, Log, Logger, MemoryRecord, Outcome, Producer, Value, Verdict};
+use diolog::{Level, Log, Logger, MemoryRecord, Outcome, Producer, Value, Verdict};
 
 /// Logs through `log` when it is shown.
 struct Logs<'a, L> {
@@ -216,7 +216,7 @@ fn a_formatter_within_a_formatter_has_a_kibibyte() {
 fn a_ring_of_a_small_log_takes_formatted_fields_too() {
     let directory = support::directory();
     let path = directory.path().join("log");
-    let logger = Logger::open(Config::new(&path).message_bytes_max(8)).expect("a log");
+    let logger = Logger::open(support::config(&path).message_bytes_max(8)).expect("a log");
     let producer = logger.producer().expect("a producer");
     assert_eq!(diolog::info!(producer, "", a = %"1234", b = u128::MAX), Outcome::Truncated);
     assert_eq!(diolog::info!(producer, "", b = u128::MAX, c = Some(i128::MIN)), Outcome::Written);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use diolog::{Config, Level, Logger, Outcome, Overflow, Producer, Reader, RecordRef, Value, Verdict, info, verify};
+use diolog::{Level, Logger, Outcome, Overflow, Producer, Reader, RecordRef, Value, Verdict, info, verify};
 use serde_json::{Value as Json, json};
 
 use support::not_shown;
@@ -364,7 +364,7 @@ fn run_with_a_failed_segment(log: &Path) {
 }
 
 fn run(log: &Path, messages: &[&str]) {
-    let logger = Logger::open(Config::new(log)).expect("a log");
+    let logger = Logger::open(support::config(log)).expect("a log");
     let producer = logger.producer().expect("a producer");
     for message in messages {
         assert_eq!(producer.log(Level::Info, message), Outcome::Written);

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use diolog::{Config, EngineConfig, EventStats, Logger};
+use diolog::{EngineConfig, EventStats, Logger};
 
 /// Names of the system, of functions, and of a script.
 const OTHERS: &[&str] = &[
@@ -36,7 +36,7 @@ fn names(text: &str) -> BTreeSet<&str> {
 fn every_figure_and_setting_on_the_page_exists() {
     let page = include_str!("../docs/operations.md");
     let directory = support::directory();
-    let config = Config::new(directory.path().join("log")).flight_recorder(64 << 10);
+    let config = support::config(directory.path().join("log")).flight_recorder(64 << 10);
     let logger = Logger::open(config.clone()).expect("a log");
     let _producer = logger.producer().expect("a producer");
     let stats = logger.stats();

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use diolog::{Config, Level, Listener, LiveRecord, Logger};
+use diolog::{Level, Listener, LiveRecord, Logger};
 
 use crate::process::{Place, run, status, stdout};
+use crate::support;
 
 /// Keeps the line of each record.
 #[derive(Default)]
@@ -22,7 +23,7 @@ impl Listener for Lines {
 fn a_listeners_lines_are_those_of_cat_but_for_the_digits_of_the_time() {
     let place = Place::new();
     let lines = Arc::new(Lines::default());
-    let config = Config::new(place.log()).level(Level::Trace).ring_bytes(1 << 20);
+    let config = support::config(place.log()).level(Level::Trace).ring_bytes(1 << 20);
     let config = config.listener(Level::Trace, lines.clone()).listener_queue_bytes(64 << 20);
     let logger = Logger::open(config.overflow(diolog::Overflow::Block)).expect("a log");
     let (named, unnamed) = (logger.producer_named("na\tme").expect("a ring"), logger.producer_named("").expect("one"));

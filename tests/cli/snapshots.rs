@@ -2,15 +2,16 @@
 
 use std::fs;
 
-use diolog::{Config, Level, Logger};
+use diolog::{Level, Logger};
 use serde_json::Value;
 
 use crate::process::{Place, run, status, stderr, stdout};
+use crate::support;
 
 /// A log with two snapshots, of one record and of two.
 fn place() -> Place {
     let place = Place::new();
-    let logger = Logger::open(Config::new(place.log()).flight_recorder(4096)).expect("a log");
+    let logger = Logger::open(support::config(place.log()).flight_recorder(4096)).expect("a log");
     let producer = logger.producer_named("orders").expect("a ring");
     producer.log(Level::Debug, "one");
     producer.log(Level::Info, "in the log");

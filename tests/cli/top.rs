@@ -163,7 +163,7 @@ fn a_closed_log_has_its_final_figures_however_short_it_was() {
 fn counts_are_of_the_last_run_and_waits_are_no_trouble() {
     let place = Place::with_log(b"one\ntwo\n");
     let log = place.log();
-    let config = diolog::Config::new(&log).ring_bytes(4096).reserve_bytes(0).overflow(diolog::Overflow::Block);
+    let config = crate::support::config(&log).ring_bytes(4096).reserve_bytes(0).overflow(diolog::Overflow::Block);
     let logger = diolog::Logger::open(config).expect("a log");
     let producer = logger.producer().expect("a ring");
     while logger.stats().waits == 0 {

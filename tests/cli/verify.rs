@@ -31,7 +31,7 @@ fn a_closed_log_is_clean_and_the_equation_is_printed() {
 #[test]
 fn records_that_a_limit_has_hidden_are_shown_and_are_no_losses() {
     let place = Place::new();
-    let logger = diolog::Logger::open(diolog::Config::new(place.log())).expect("a log");
+    let logger = diolog::Logger::open(crate::support::config(place.log())).expect("a log");
     for attempt in 0..1_030 {
         diolog::info!(logger, limit: 3/h, "no connection", attempt);
     }
@@ -74,7 +74,7 @@ fn a_killed_run_is_unconfirmed_and_its_written_records_are_there() {
 #[test]
 fn a_producer_without_a_name_is_shown_by_its_number() {
     let place = Place::new();
-    let logger = diolog::Logger::open(diolog::Config::new(place.log())).expect("a log");
+    let logger = diolog::Logger::open(crate::support::config(place.log())).expect("a log");
     let producer = logger.producer_named("").expect("a ring");
     producer.log(diolog::Level::Info, "hello");
     drop(producer);
