@@ -194,8 +194,8 @@ pub use reader::{
 pub use recovery::{Recovery, RecoveryOutcome, forget, recover, recover_watched};
 pub use rotate_at::{ParseRotateAtError, RotateAt};
 pub use stats::{
-    CloseReport, Distribution, ListenerStats, Losses, ProducerCounts, ProducerLosses, ProducerStats, RecorderStats,
-    RefusedBy, RingMemoryStats, State, Stats, WriteErrorsBy,
+    CloseReport, Distribution, EngineRingMemoryStats, ListenerStats, Losses, ProducerCounts, ProducerLosses,
+    ProducerStats, RecorderStats, RefusedBy, RingMemoryStats, State, Stats, WriteErrorsBy,
 };
 
 #[cfg(doc)]

@@ -14,7 +14,9 @@ use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
 use crate::own_thread::{self, Role};
 use crate::ring::{Budget, ConsumerEnd, DropCounts, ProducerEnd, Ring, RingMaker, RingOptions, Slots};
-use crate::stats::{Drained, ExactLooks, ProducerCounts, ProducerStats, Producers, RingMemoryStats};
+use crate::stats::{
+    Drained, EngineRingMemoryStats, ExactLooks, ProducerCounts, ProducerStats, Producers, RingMemoryStats,
+};
 use crate::sync::{lock, try_lock};
 
 /// A new producer's ring, on its way to the writer.
@@ -395,6 +397,11 @@ impl Registry {
             limit_bytes: self.budget.limit(),
             group_bytes: self.budget.group_bytes(),
             without_reserve: self.maker.reserve_refusal(),
+            engine: self.budget.shared().map(|engine| EngineRingMemoryStats {
+                used_bytes: engine.used(),
+                limit_bytes: engine.limit(),
+                group_bytes: engine.group_bytes(),
+            }),
         }
     }
 }

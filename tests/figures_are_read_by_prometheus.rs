@@ -47,6 +47,7 @@ fn each_figure_is_a_sample() {
     assert_eq!(of("diolog_durable_bytes_total"), stats.durable_bytes as f64);
     assert_eq!(of("diolog_padding_bytes_total"), stats.padding_bytes as f64);
     assert_eq!(of("diolog_ring_memory_bytes"), stats.ring_memory.used_bytes as f64);
+    assert!(scrape.samples.iter().all(|sample| !sample.metric.starts_with("diolog_engine_")), "there is no engine");
     for cause in ["ring_full", "ring_memory", "timed_out", "device_failed"] {
         assert_eq!(value(&scrape, "diolog_dropped_records_total", &[("cause", cause)]), 0.0);
     }

@@ -131,6 +131,16 @@ fn the_rings_of_all_logs_share_one_limit() {
     let error = one.producer().expect_err("the limit of all");
     let Error::RingMemory { ring_bytes: 65536, limit_bytes: 262_144, remedy } = error else { panic!("{error}") };
     assert!(remedy.contains("engine's"), "{remedy}");
+    // The figures of each log show that the engine's limit is reached, although the log's own is not.
+    for logger in [&one, &two] {
+        let stats = logger.stats();
+        let engine = stats.ring_memory.engine.expect("an engine");
+        assert_eq!((stats.ring_memory.used_bytes, engine.used_bytes), (128 << 10, 256 << 10));
+        assert!(engine.limit_bytes == 256 << 10 && stats.ring_memory.limit_bytes > 256 << 10, "{stats:?}");
+        let text = stats.to_prometheus("a log");
+        assert!(text.contains("\ndiolog_engine_ring_memory_bytes{log=\"a log\"} 262144\n"), "{text}");
+        assert!(text.contains("\ndiolog_engine_ring_memory_limit_bytes{log=\"a log\"} 262144\n"), "{text}");
+    }
     // What one log gives back, another one may take.
     drop(rings);
     two.close().expect("a clean end");

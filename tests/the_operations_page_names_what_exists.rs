@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use diolog::{EngineConfig, EventStats, Logger};
+use diolog::{Engine, EngineConfig, EventStats};
 
 /// Names of the system, of functions, and of a script.
 const OTHERS: &[&str] = &[
@@ -37,7 +37,8 @@ fn every_figure_and_setting_on_the_page_exists() {
     let page = include_str!("../docs/operations.md");
     let directory = support::directory();
     let config = support::config(directory.path().join("log")).flight_recorder(64 << 10);
-    let logger = Logger::open(config.clone()).expect("a log");
+    let engine = Engine::start(EngineConfig::new()).expect("an engine");
+    let logger = engine.open(config.clone()).expect("a log");
     let _producer = logger.producer().expect("a producer");
     let stats = logger.stats();
     let events = EventStats::default();

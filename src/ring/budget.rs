@@ -135,6 +135,11 @@ impl Budget {
         self.limit
     }
 
+    /// The budget of the engine, if this is that of a log on one.
+    pub(crate) fn shared(&self) -> Option<&Budget> {
+        self.shared.as_deref()
+    }
+
     /// The memory limit of the process's control group, if [`limit`](Self::limit) was lowered because of it.
     pub(crate) fn group_bytes(&self) -> Option<u64> {
         self.group_bytes

@@ -41,8 +41,11 @@ impl<S> Family<S> {
     }
 }
 
-/// The values of a log's family, each with its cause if it has causes.
-type OfLog = fn(&Stats) -> Vec<(Option<&'static str>, u64)>;
+/// Gets the values of a family, each with its cause if it has causes.
+pub(super) type Sample<'a> = &'a mut dyn FnMut(Option<&'static str>, u64);
+
+/// The values of a log's family. None if it is about a part that the log has not, such as an engine.
+type OfLog = fn(&Stats, Sample<'_>);
 
 /// The value of a producer's family.
 type OfProducer = fn(&ProducerStats) -> u64;
@@ -62,13 +65,13 @@ const fn time<S>(name: &'static str, help: &'static str, samples: S) -> Family<S
 /// A family without causes.
 macro_rules! one {
     ($field:ident) => {
-        |stats| vec![(None, stats.$field)]
+        |stats, sample| sample(None, stats.$field)
     };
 }
 
 /// The values of a family with causes.
-fn by_cause<const N: usize>(names: [&'static str; N], counts: [u64; N]) -> Vec<(Option<&'static str>, u64)> {
-    names.map(Some).into_iter().zip(counts).collect()
+fn by_cause<const N: usize>(names: [&'static str; N], counts: [u64; N], sample: Sample<'_>) {
+    names.into_iter().zip(counts).for_each(|(name, count)| sample(Some(name), count));
 }
 
 /// A log's figures that only grow while it is open.
@@ -77,12 +80,12 @@ pub(super) const COUNTS: &[Family<OfLog>] = &[
     counter("diolog_written_records_total", "Records that the writer has taken into blocks", one!(written)),
     counter("diolog_truncated_records_total", "Records that were too long, and were cut", one!(truncated)),
     counter("diolog_payload_bytes_total", "Bytes of the records that the writer has taken", one!(payload_bytes)),
-    counter("diolog_dropped_records_total", "Attempts that found no room, by cause", |stats| {
-        by_cause(DroppedBy::NAMES, stats.dropped_by.counts())
+    counter("diolog_dropped_records_total", "Attempts that found no room, by cause", |stats, sample| {
+        by_cause(DroppedBy::NAMES, stats.dropped_by.counts(), sample);
     }),
     counter("diolog_overwritten_records_total", "Records that newer ones replaced", one!(overwritten)),
-    counter("diolog_refused_records_total", "Calls that were refused, by cause", |stats| {
-        by_cause(RefusedBy::NAMES, stats.refused_by.counts())
+    counter("diolog_refused_records_total", "Calls that were refused, by cause", |stats, sample| {
+        by_cause(RefusedBy::NAMES, stats.refused_by.counts(), sample);
     }),
     counter("diolog_hidden_records_total", "Records that their callsite's limit has hidden", one!(hidden)),
     counter("diolog_waits_total", "Waits for room in a ring", one!(waits)),
@@ -94,35 +97,44 @@ pub(super) const COUNTS: &[Family<OfLog>] = &[
     counter("diolog_device_bytes_total", "Bytes of all writes that have succeeded", one!(device_bytes)),
     counter("diolog_flushes_total", "Flushes of callers that have succeeded", one!(flushes)),
     counter("diolog_flush_errors_total", "Flushes of callers that were answered with an error", one!(flush_errors)),
-    counter("diolog_write_errors_total", "Writes that failed, by cause", |stats| {
-        by_cause(WriteErrorsBy::NAMES, stats.write_errors_by.counts())
+    counter("diolog_write_errors_total", "Writes that failed, by cause", |stats, sample| {
+        by_cause(WriteErrorsBy::NAMES, stats.write_errors_by.counts(), sample);
     }),
     counter("diolog_lost_segments_total", "Segments deleted or replaced while they were written", one!(lost_segments)),
     counter("diolog_preparation_errors_total", "Segments not prepared as they should be", one!(preparation_errors)),
     counter("diolog_segments_total", "Segments begun", one!(segments)),
     counter("diolog_late_segments_total", "Segments that were not ready when needed", one!(segments_late)),
-    counter("diolog_listener_missed_records_total", "Records that listeners did not get", |stats| {
-        vec![(None, stats.listeners.iter().map(|listener| listener.missed).sum())]
+    counter("diolog_listener_missed_records_total", "Records that listeners did not get", |stats, sample| {
+        sample(None, stats.listeners.iter().map(|listener| listener.missed).sum());
     }),
-    counter("diolog_recorded_records_total", "Records that the flight recorder has got", |stats| {
-        vec![(None, stats.recorder.unwrap_or_default().recorded)]
+    counter("diolog_recorded_records_total", "Records that the flight recorder has got", |stats, sample| {
+        sample(None, stats.recorder.unwrap_or_default().recorded);
     }),
-    counter("diolog_snapshots_total", "Snapshots of the flight recorder, by outcome", |stats| {
+    counter("diolog_snapshots_total", "Snapshots of the flight recorder, by outcome", |stats, sample| {
         let recorder = stats.recorder.unwrap_or_default();
-        vec![(Some("written"), recorder.snapshots), (Some("failed"), recorder.snapshots_failed)]
+        sample(Some("written"), recorder.snapshots);
+        sample(Some("failed"), recorder.snapshots_failed);
     }),
     counter("diolog_ended_producers_total", "Producers that have ended", one!(producers_ended)),
 ];
 
 /// A log's figures that go up and down.
 pub(super) const GAUGES: &[Family<OfLog>] = &[
-    gauge("diolog_producers", "Live producers", |stats| vec![(None, stats.producers.len() as u64)]),
-    gauge("diolog_recorder_records", "Records that a snapshot would write", |stats| {
-        vec![(None, stats.recorder.unwrap_or_default().held)]
+    gauge("diolog_producers", "Live producers", |stats, sample| sample(None, stats.producers.len() as u64)),
+    gauge("diolog_recorder_records", "Records that a snapshot would write", |stats, sample| {
+        sample(None, stats.recorder.unwrap_or_default().held);
     }),
-    gauge("diolog_ring_memory_bytes", "Memory of all rings", |stats| vec![(None, stats.ring_memory.used_bytes)]),
-    gauge("diolog_ring_memory_limit_bytes", "Memory that all rings may take", |stats| {
-        vec![(None, stats.ring_memory.limit_bytes)]
+    gauge("diolog_ring_memory_bytes", "Memory of all rings", |stats, sample| {
+        sample(None, stats.ring_memory.used_bytes);
+    }),
+    gauge("diolog_ring_memory_limit_bytes", "Memory that all rings may take", |stats, sample| {
+        sample(None, stats.ring_memory.limit_bytes);
+    }),
+    gauge("diolog_engine_ring_memory_bytes", "Memory of the rings of all logs of the engine", |stats, sample| {
+        stats.ring_memory.engine.iter().for_each(|engine| sample(None, engine.used_bytes));
+    }),
+    gauge("diolog_engine_ring_memory_limit_bytes", "Memory that these rings may take", |stats, sample| {
+        stats.ring_memory.engine.iter().for_each(|engine| sample(None, engine.limit_bytes));
     }),
 ];
 

@@ -34,7 +34,7 @@ impl Stats {
         let label = |key: &'static str, value: &str| Label::new(key, value.to_owned());
         for family in COUNTS.iter().chain(GAUGES) {
             describe(family);
-            for (cause, value) in (family.samples)(self) {
+            (family.samples)(self, &mut |cause, value| {
                 let mut labels = vec![label("log", log)];
                 labels.extend(cause.map(|cause| Label::from_static_parts("cause", cause)));
                 match family.kind {
@@ -43,7 +43,7 @@ impl Stats {
                     FamilyKind::Counter => counter!(family.name, labels).absolute(value),
                     FamilyKind::Gauge => gauge!(family.name, labels).set(value as f64),
                 }
-            }
+            });
         }
         describe_gauge!("diolog_state", "1 for the state that the log's device is in, 0 for the others");
         for (name, state) in [("ok", State::Ok), ("full", State::Full), ("failed", State::Failed)] {

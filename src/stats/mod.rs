@@ -29,7 +29,7 @@ pub(crate) use exact_looks::ExactLooks;
 pub use listener::ListenerStats;
 pub use losses::{Losses, ProducerLosses};
 pub(crate) use producers::{Drained, Producers};
-pub use producers::{ProducerCounts, ProducerStats, RingMemoryStats};
+pub use producers::{EngineRingMemoryStats, ProducerCounts, ProducerStats, RingMemoryStats};
 pub(crate) use published::{Published, Publisher};
 pub use recorder::RecorderStats;
 pub(crate) use write_errors::WriteErrorKind;

@@ -119,14 +119,32 @@ pub struct RingMemoryStats {
     /// Bytes taken. Two windows of 1 MiB share a huge page of 2 MiB, so a single one may occupy twice its size.
     pub used_bytes: u64,
     /// Bytes that this log may take: [`rings_bytes_max`](crate::Config::rings_bytes_max), or less in a small control
-    /// group. The logs of an engine also share [`rings_bytes_max`](crate::EngineConfig::rings_bytes_max) of the engine,
-    /// which may be reached before: compare that with the sum of their `used_bytes`.
+    /// group. With an engine, the limit of [`engine`](Self::engine) may be reached before.
     pub limit_bytes: u64,
     /// The memory limit of the process's control group when the log was opened, if [`limit_bytes`](Self::limit_bytes)
     /// was lowered because of it: to a quarter of it, but at least one ring.
     pub group_bytes: Option<u64>,
     /// Why rings have no reserve, if they should have one: the system refused address space for it.
     pub without_reserve: Option<String>,
+    /// The same of all logs of the engine that serves this one; `None` for a log without an engine.
+    pub engine: Option<EngineRingMemoryStats>,
+}
+
+/// The memory of the rings of all logs of an engine together. It is the same in each log's figures: it is not to be
+/// added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct EngineRingMemoryStats {
+    /// Bytes taken. For a moment, these include bytes that are being refused. The common ring of a log's threads that
+    /// get none of their own may exceed the limit.
+    pub used_bytes: u64,
+    /// Bytes that all logs may take: [`rings_bytes_max`](crate::EngineConfig::rings_bytes_max), or less in a small
+    /// control group.
+    pub limit_bytes: u64,
+    /// The memory limit of the process's control group when the engine was started, if
+    /// [`limit_bytes`](Self::limit_bytes) was lowered because of it, to a quarter of it.
+    pub group_bytes: Option<u64>,
 }
 
 /// All producers of a log at one moment. The registry makes it.

@@ -56,12 +56,15 @@ impl Stats {
         let logs: Vec<_> = logs.into_iter().map(|(name, stats)| (label("log", name), stats)).collect();
         let mut out = String::with_capacity(8 << 10);
         for family in GAUGES.iter().chain(COUNTS) {
-            begin(family.name, family.kind, family.help, &mut out);
+            let mut has_begun = false;
             for (log, stats) in &logs {
-                for (cause, value) in (family.samples)(stats) {
+                (family.samples)(stats, &mut |cause, value| {
+                    if !std::mem::replace(&mut has_begun, true) {
+                        begin(family.name, family.kind, family.help, &mut out);
+                    }
                     let cause = cause.map(|cause| format!(",cause=\"{cause}\"")).unwrap_or_default();
                     sample(family, &format!("{log}{cause}"), value, &mut out);
-                }
+                });
             }
         }
         begin(
