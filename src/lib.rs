@@ -175,7 +175,7 @@ pub use ends::{flush_on_panic, flush_on_panic_within};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::Log;
-pub use event_logs::{EventLogs, EventStats, EventSums};
+pub use event_logs::EventLogs;
 pub use fields::FieldValue;
 pub use format::{CallsiteInfo, DroppedBy, Field, Fields, LossCause, Value};
 pub use level::{Level, ParseLevelError, STATIC_MAX_LEVEL};
@@ -194,8 +194,8 @@ pub use reader::{
 pub use recovery::{Recovery, RecoveryOutcome, forget, recover, recover_watched};
 pub use rotate_at::{ParseRotateAtError, RotateAt};
 pub use stats::{
-    CloseReport, Distribution, EngineRingMemoryStats, ListenerStats, Losses, ProducerCounts, ProducerLosses,
-    ProducerStats, RecorderStats, RefusedBy, RingMemoryStats, State, Stats, WriteErrorsBy,
+    CloseReport, Distribution, EngineRingMemoryStats, EventStats, ListenerStats, LogCounts, Losses, ProducerCounts,
+    ProducerLosses, ProducerStats, RecorderStats, RefusedBy, RingMemoryStats, State, Stats, WriteErrorsBy,
 };
 
 #[cfg(doc)]

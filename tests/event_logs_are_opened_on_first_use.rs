@@ -170,16 +170,19 @@ fn an_event_that_was_closed_is_opened_again_and_no_sum_goes_back() {
     assert_eq!(events.close_event("job").expect("a clean end").durable, 1);
     assert!(!events.contains("job") && events.names().is_empty());
     assert_eq!(logger.log(Level::Info, "late"), Outcome::Closed);
-    let sum = events.stats().sum;
-    assert_eq!((sum.closed_logs, sum.attempted, sum.durable_records), (1, 1, 1));
+    let stats = events.stats();
+    assert_eq!((stats.closed_logs, stats.sum.attempted, stats.sum.durable_records), (1, 1, 1));
+    assert_eq!((stats.events.len(), stats.closed["job"]), (0, stats.sum));
+    assert!(stats.sum.padding_bytes > 0 && stats.sum.durable_blocks > 0, "{stats:?}");
     assert_eq!(events.close_event("job").expect("nothing to close").durable, 0);
     assert_eq!(events.close_event("never").expect("nothing to close").durable, 0);
     log("two");
     // By a logger of its own, as a caller may do.
     events.open("job").expect("open").close().expect("a clean end");
     log("three");
-    let sum = events.stats().sum;
-    assert_eq!((sum.closed_logs, sum.attempted), (2, 3));
+    let stats = events.stats();
+    assert_eq!((stats.closed_logs, stats.sum.attempted), (2, 3));
+    assert_eq!((stats.closed["job"].attempted, stats.events["job"].attempted), (2, 1));
     events.close().expect("a clean end");
     assert_eq!(events.stats().sum.durable_records, 3);
     assert_eq!(messages(&directory.path().join("job")), ["one", "two", "three"]);

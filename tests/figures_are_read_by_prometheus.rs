@@ -147,12 +147,22 @@ fn event_logs_have_the_families_of_each_log_and_their_sums() {
     let scrape = parse(&text);
     let attempted = |log| value(&scrape, "diolog_attempted_records_total", &[("log", log)]);
     assert_eq!((attempted("payment"), attempted("shipping")), (2.0, 1.0));
-    assert!(!text.contains("log=\"closed\""), "{text}");
+    assert_eq!(attempted("closed"), 1.0, "its counts are kept");
+    assert!(!text.contains("diolog_producers{log=\"closed\""), "{text}");
     let sum = |name: &str| value(&scrape, &format!("diolog_events_{name}"), &[]);
     assert_eq!((sum("attempted_records_total"), sum("refused_without_log_total")), (4.0, 1.0));
     assert_eq!((sum("open_logs"), sum("closed_logs_total")), (2.0, 1.0));
     assert_eq!(sum("segments_total"), stats.sum.segments as f64);
-    assert_eq!((sum("refused_records_total"), kept.stats().refused), (0.0, 1), "in no sum");
+    assert_eq!(sum("padding_bytes_total"), stats.sum.padding_bytes as f64);
+    let refused = |cause| value(&scrape, "diolog_events_refused_records_total", &[("cause", cause)]);
+    assert_eq!((refused("closed"), kept.stats().refused_by.closed), (0.0, 1), "in no sum");
+    // The counts of an event go on when its log is opened again.
+    assert_eq!(events.log("closed", Level::Info, "a message"), Outcome::Written);
+    let again = events.stats();
+    let counts = (again.closed["closed"].attempted, again.events["closed"].attempted);
+    assert_eq!((counts, again.sum.attempted, again.closed_logs), ((1, 1), 5, 1));
+    let scrape = parse(&again.to_prometheus());
+    assert_eq!(value(&scrape, "diolog_attempted_records_total", &[("log", "closed")]), 2.0);
     let families = families(&text);
-    assert_eq!((families["diolog_events_attempted_records_total"], families["diolog_written_records_total"]), (1, 2));
+    assert_eq!((families["diolog_events_attempted_records_total"], families["diolog_written_records_total"]), (1, 3));
 }

@@ -6,7 +6,6 @@
 
 mod known;
 mod name;
-mod stats;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -26,12 +25,11 @@ use crate::level::Level;
 use crate::logger::Logger;
 use crate::outcome::Outcome;
 use crate::own_thread::{self, Role};
-use crate::stats::CloseReport;
+use crate::stats::{CloseReport, EventStats, LogCounts};
 use crate::sync::{Inside, lock};
 use crate::thread_local;
 
 use name::directory_of;
-pub use stats::{EventStats, EventSums};
 
 /// How many logs may be open at once, unless [`EventLogs::events_max`] sets another number.
 const EVENTS_MAX: usize = 1_000;
@@ -62,8 +60,8 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// `*?"<>|:` and a `-` at the beginning become `_`. A name is refused if it is empty, `.`, `..` or longer than 255
 /// bytes, or if another event has the same directory: two events never share a log.
 ///
-/// Each event that ever had a log is remembered until the last handle is gone, so that no other gets its directory:
-/// about 500 bytes and four times its name. [`events_max`](EventLogs::events_max) limits the open ones only, so do not
+/// Each event that ever had a log is remembered until the last handle is gone, with what its closed logs have counted,
+/// so that no other gets its directory: about 1 KiB and four times its name. [`events_max`](EventLogs::events_max) limits the open ones only, so do not
 /// open and close logs by names that never come again.
 ///
 /// ```
@@ -116,8 +114,6 @@ struct Events {
     by_directory: BTreeMap<String, String>,
     /// How many logs are open or being opened.
     open: usize,
-    /// The figures of closed logs.
-    past: EventSums,
     is_closed: bool,
 }
 
@@ -126,6 +122,8 @@ struct Event {
     /// Held while the event's log is opened or closed.
     turn: Arc<Mutex<()>>,
     logger: Option<Logger>,
+    /// How often the event's log was closed, and what it had counted until then.
+    closed: (u64, LogCounts),
     /// Whether the event's log has ever been open.
     was_opened: bool,
     /// When to try again, if the last try to open the log failed.
@@ -277,12 +275,13 @@ impl EventLogs {
     /// takes some microseconds for each open log, and may wait for another thread that looks for an event.
     pub fn stats(&self) -> EventStats {
         let mut stats = self.when_here(|events| {
-            let mut stats = EventStats { sum: events.past, ..EventStats::default() };
-            for (name, event) in &events.by_name {
-                if let Some(logger) = &event.logger {
-                    let figures = logger.stats();
-                    stats.sum.add(&figures);
-                    stats.events.insert(name.clone(), figures);
+            let mut stats = EventStats::default();
+            for (name, Event { logger, closed: (logs, counts), .. }) in &events.by_name {
+                if *logs > 0 {
+                    stats.add_closed(name, *logs, *counts);
+                }
+                if let Some(logger) = logger {
+                    stats.add_open(name, logger.stats());
                 }
             }
             stats
@@ -446,6 +445,7 @@ impl Events {
             directory: directory.clone(),
             turn: Arc::clone(&turn),
             logger: None,
+            closed: Default::default(),
             was_opened: false,
             again_at: None,
         };
@@ -494,11 +494,12 @@ impl Events {
         self.is_closed
     }
 
-    /// Adds the figures of a log that has ended to the sums, unless that was done.
+    /// Keeps the counts of a log that has ended, unless that was done.
     fn end(&mut self, name: &str) {
-        if let Some(logger) = self.by_name.get_mut(name).and_then(|event| event.logger.take()) {
-            self.past.add(&logger.stats());
-            self.past.closed_logs += 1;
+        let Some(event) = self.by_name.get_mut(name) else { return };
+        if let Some(logger) = event.logger.take() {
+            event.closed.0 += 1;
+            event.closed.1.add(&LogCounts::from(&logger.stats()));
             self.open -= 1;
         }
     }

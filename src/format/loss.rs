@@ -106,6 +106,17 @@ macro_rules! counts_by_cause {
                 $name { $($cause),+ }
             }
 
+            /// What `combine` makes of each count and that of `other`.
+            fn with(self, other: $name, combine: impl Fn(u64, u64) -> u64) -> $name {
+                let (counts, others) = (self.counts(), other.counts());
+                $name::from_counts(std::array::from_fn(|at| combine(counts[at], others[at])))
+            }
+
+            /// The sums, which saturate.
+            pub(crate) fn plus(self, other: $name) -> $name {
+                self.with(other, u64::saturating_add)
+            }
+
             /// All of them. The sum saturates: a hostile file can claim any counts.
             pub const fn total(&self) -> u64 {
                 let total = 0_u64;
@@ -113,18 +124,16 @@ macro_rules! counts_by_cause {
                 total
             }
         }
+
+        /// The sums saturate.
+        impl std::ops::AddAssign for $name {
+            fn add_assign(&mut self, other: $name) {
+                *self = self.plus(other);
+            }
+        }
     };
 }
 pub(crate) use counts_by_cause;
-
-/// What `combine` makes of each pair of counts.
-pub(crate) fn combined<const CAUSES: usize>(
-    counts: [u64; CAUSES],
-    others: [u64; CAUSES],
-    combine: impl Fn(u64, u64) -> u64,
-) -> [u64; CAUSES] {
-    std::array::from_fn(|at| combine(counts[at], others[at]))
-}
 
 counts_by_cause! {
     /// Attempts that were dropped, by cause.
@@ -161,16 +170,6 @@ impl DroppedBy {
         Self::CAUSES.into_iter().zip(self.counts()).filter(|(_, count)| *count > 0)
     }
 
-    /// Adds another producer's. The sums saturate: a hostile file can claim any counts.
-    pub(crate) fn add(&mut self, other: DroppedBy) {
-        *self = self.plus(other);
-    }
-
-    /// The sum, which saturates.
-    pub(crate) fn plus(self, other: DroppedBy) -> DroppedBy {
-        self.with(other, u64::saturating_add)
-    }
-
     /// The attempts that were dropped since `earlier`, which are counts of the same producer.
     pub(crate) fn since(self, earlier: DroppedBy) -> DroppedBy {
         self.with(earlier, u64::saturating_sub)
@@ -184,10 +183,6 @@ impl DroppedBy {
             left -= taken;
             taken
         }))
-    }
-
-    fn with(self, other: DroppedBy, combine: impl Fn(u64, u64) -> u64) -> DroppedBy {
-        DroppedBy::from_counts(combined(self.counts(), other.counts(), combine))
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) use limits::{
     BLOCK_BYTES_MAX, GRID_BYTES, MERGE_BYTES_MAX, NAME_BYTES_MAX, PRODUCERS_MAX, WRITER_PRODUCER, definition_bytes_max,
 };
 pub use loss::{DroppedBy, LossCause};
-pub(crate) use loss::{GAPS_MAX, GapRecord, RefusalCounts, combined, counts_by_cause};
+pub(crate) use loss::{GAPS_MAX, GapRecord, RefusalCounts, counts_by_cause};
 pub(crate) use newer::Newer;
 pub(crate) use packed::{
     MESSAGE_CODE, PackedCode, PackedHead, WORDS_MAX, Word, copy_ends, message_mark, pack_message, pack_record,

@@ -361,7 +361,7 @@ impl Report {
         let mut sum = DroppedBy::default();
         for row in self.runs.iter().flat_map(|run| &run.producers) {
             if let Some(dropped_by) = row.dropped_by {
-                sum.add(dropped_by.since(row.retired_dropped_by));
+                sum += dropped_by.since(row.retired_dropped_by);
             }
         }
         sum

@@ -60,10 +60,10 @@ impl CloseReport {
         self.accepted += accepted;
         self.durable += durable;
         self.dropped += dropped;
-        self.dropped_by.add(dropped_by);
+        self.dropped_by += dropped_by;
         self.overwritten += overwritten;
         self.refused += refused;
-        self.refused_by.add(refused_by);
+        self.refused_by += refused_by;
         self.hidden += hidden;
     }
 }

@@ -3,7 +3,7 @@
 //! `prometheus` writes them as text, and `metrics` publishes them through that facade. So a figure has the same name in
 //! both, except a latency or a time, which is of another kind in each.
 
-use super::{ProducerStats, RefusedBy, Stats, WriteErrorsBy};
+use super::{EventStats, LogCounts, ProducerStats, RefusedBy, Stats, WriteErrorsBy};
 use crate::format::DroppedBy;
 
 /// Whether a figure only grows.
@@ -33,19 +33,30 @@ pub(super) struct Family<S> {
 }
 
 impl<S> Family<S> {
-    /// The name for the facade `metrics`, whose counters are whole numbers: a time is a gauge there, and must not have
-    /// the name of a counter.
+    /// The name of the sums over event logs.
+    pub(super) fn name_of_sums(&self) -> String {
+        self.name.replacen("diolog_", "diolog_events_", 1)
+    }
+
+    /// The family's `name` for the facade `metrics`, whose counters are whole numbers: a time is a gauge there, and must
+    /// not have the name of a counter.
     #[cfg(feature = "metrics")]
-    pub(super) fn facade_name(&self) -> &'static str {
-        if self.nanoseconds { self.name.trim_end_matches("_total") } else { self.name }
+    pub(super) fn facade_name<'a>(&self, name: &'a str) -> &'a str {
+        if self.nanoseconds { name.trim_end_matches("_total") } else { name }
     }
 }
 
 /// Gets the values of a family, each with its cause if it has causes.
 pub(super) type Sample<'a> = &'a mut dyn FnMut(Option<&'static str>, u64);
 
+/// The values of a family of counts.
+type OfCounts = fn(&LogCounts, Sample<'_>);
+
 /// The values of a log's family. None if it is about a part that the log has not, such as an engine.
 type OfLog = fn(&Stats, Sample<'_>);
+
+/// The value of a family of event logs.
+type OfEvents = fn(&EventStats) -> u64;
 
 /// The value of a producer's family.
 type OfProducer = fn(&ProducerStats) -> u64;
@@ -65,7 +76,7 @@ const fn time<S>(name: &'static str, help: &'static str, samples: S) -> Family<S
 /// A family without causes.
 macro_rules! one {
     ($field:ident) => {
-        |stats, sample| sample(None, stats.$field)
+        |counts, sample| sample(None, counts.$field)
     };
 }
 
@@ -74,18 +85,18 @@ fn by_cause<const N: usize>(names: [&'static str; N], counts: [u64; N], sample: 
     names.into_iter().zip(counts).for_each(|(name, count)| sample(Some(name), count));
 }
 
-/// A log's figures that only grow while it is open.
-pub(super) const COUNTS: &[Family<OfLog>] = &[
+/// Counts of a log, which only grow while it is open, or sums over logs.
+pub(super) const COUNTS: &[Family<OfCounts>] = &[
     counter("diolog_attempted_records_total", "Attempts to log that passed the level", one!(attempted)),
     counter("diolog_written_records_total", "Records that the writer has taken into blocks", one!(written)),
     counter("diolog_truncated_records_total", "Records that were too long, and were cut", one!(truncated)),
     counter("diolog_payload_bytes_total", "Bytes of the records that the writer has taken", one!(payload_bytes)),
-    counter("diolog_dropped_records_total", "Attempts that found no room, by cause", |stats, sample| {
-        by_cause(DroppedBy::NAMES, stats.dropped_by.counts(), sample);
+    counter("diolog_dropped_records_total", "Attempts that found no room, by cause", |counts, sample| {
+        by_cause(DroppedBy::NAMES, counts.dropped_by.counts(), sample);
     }),
     counter("diolog_overwritten_records_total", "Records that newer ones replaced", one!(overwritten)),
-    counter("diolog_refused_records_total", "Calls that were refused, by cause", |stats, sample| {
-        by_cause(RefusedBy::NAMES, stats.refused_by.counts(), sample);
+    counter("diolog_refused_records_total", "Calls that were refused, by cause", |counts, sample| {
+        by_cause(RefusedBy::NAMES, counts.refused_by.counts(), sample);
     }),
     counter("diolog_hidden_records_total", "Records that their callsite's limit has hidden", one!(hidden)),
     counter("diolog_waits_total", "Waits for room in a ring", one!(waits)),
@@ -97,23 +108,18 @@ pub(super) const COUNTS: &[Family<OfLog>] = &[
     counter("diolog_device_bytes_total", "Bytes of all writes that have succeeded", one!(device_bytes)),
     counter("diolog_flushes_total", "Flushes of callers that have succeeded", one!(flushes)),
     counter("diolog_flush_errors_total", "Flushes of callers that were answered with an error", one!(flush_errors)),
-    counter("diolog_write_errors_total", "Writes that failed, by cause", |stats, sample| {
-        by_cause(WriteErrorsBy::NAMES, stats.write_errors_by.counts(), sample);
+    counter("diolog_write_errors_total", "Writes that failed, by cause", |counts, sample| {
+        by_cause(WriteErrorsBy::NAMES, counts.write_errors_by.counts(), sample);
     }),
     counter("diolog_lost_segments_total", "Segments deleted or replaced while they were written", one!(lost_segments)),
     counter("diolog_preparation_errors_total", "Segments not prepared as they should be", one!(preparation_errors)),
     counter("diolog_segments_total", "Segments begun", one!(segments)),
     counter("diolog_late_segments_total", "Segments that were not ready when needed", one!(segments_late)),
-    counter("diolog_listener_missed_records_total", "Records that listeners did not get", |stats, sample| {
-        sample(None, stats.listeners.iter().map(|listener| listener.missed).sum());
-    }),
-    counter("diolog_recorded_records_total", "Records that the flight recorder has got", |stats, sample| {
-        sample(None, stats.recorder.unwrap_or_default().recorded);
-    }),
-    counter("diolog_snapshots_total", "Snapshots of the flight recorder, by outcome", |stats, sample| {
-        let recorder = stats.recorder.unwrap_or_default();
-        sample(Some("written"), recorder.snapshots);
-        sample(Some("failed"), recorder.snapshots_failed);
+    counter("diolog_listener_missed_records_total", "Records that listeners did not get", one!(listeners_missed)),
+    counter("diolog_recorded_records_total", "Records that the flight recorder has got", one!(recorded)),
+    counter("diolog_snapshots_total", "Snapshots of the flight recorder, by outcome", |counts, sample| {
+        sample(Some("written"), counts.snapshots);
+        sample(Some("failed"), counts.snapshots_failed);
     }),
     counter("diolog_ended_producers_total", "Producers that have ended", one!(producers_ended)),
 ];
@@ -151,4 +157,13 @@ pub(super) const PRODUCER_COUNTS: &[Family<OfProducer>] = &[
 pub(super) const PRODUCER_GAUGES: &[Family<OfProducer>] = &[
     gauge("diolog_producer_ring_bytes", "Size of one producer's ring", |row| row.ring_bytes),
     gauge("diolog_producer_ring_high_water_bytes", "The most bytes that the ring has held", |row| row.high_water_bytes),
+];
+
+/// The figures of event logs that no single log has.
+pub(super) const EVENTS: &[Family<OfEvents>] = &[
+    gauge("diolog_events_open_logs", "Logs of events that are open", |stats| stats.events.len() as u64),
+    counter("diolog_events_closed_logs_total", "Logs of events that were closed", |stats| stats.closed_logs),
+    counter("diolog_events_refused_without_log_total", "Records refused before they reached a log", |stats| {
+        stats.refused_without_log
+    }),
 ];

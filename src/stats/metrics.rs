@@ -1,8 +1,11 @@
 //! The figures through the facade `metrics`, to whatever recorder the program has installed.
 
-use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
+use std::sync::Arc;
+
+use metrics::{Label, SharedString, counter, describe_counter, describe_gauge, gauge};
 
 use super::families::{COUNTS, Family, FamilyKind, GAUGES};
+use super::log_counts::NamedLog;
 use super::{Distribution, State, Stats};
 
 /// A latency: the name, the help line, and the field.
@@ -31,40 +34,84 @@ impl Stats {
     /// logger.stats().publish_metrics("orders");
     /// ```
     pub fn publish_metrics(&self, log: &str) {
-        let label = |key: &'static str, value: &str| Label::new(key, value.to_owned());
-        for family in COUNTS.iter().chain(GAUGES) {
-            describe(family);
-            (family.samples)(self, &mut |cause, value| {
-                let mut labels = vec![label("log", log)];
-                labels.extend(cause.map(|cause| Label::from_static_parts("cause", cause)));
-                match family.kind {
-                    // The facade's counters are whole numbers.
-                    _ if family.nanoseconds => gauge!(family.facade_name(), labels).set(value as f64 / 1e9),
-                    FamilyKind::Counter => counter!(family.name, labels).absolute(value),
-                    FamilyKind::Gauge => gauge!(family.name, labels).set(value as f64),
-                }
-            });
+        publish(&NamedLog::of(log, self));
+    }
+}
+
+/// Hands over the figures of a log. If it is not open, its gauges are 0.
+fn publish(log: &NamedLog<'_>) {
+    let name = shared(log.name);
+    let labels = |more: Option<(&'static str, &'static str)>| {
+        let more = more.map(|(key, value)| Label::from_static_parts(key, value));
+        [Some(Label::new("log", name.clone())), more].into_iter().flatten().collect::<Vec<_>>()
+    };
+    for family in COUNTS {
+        let metric = Metric::of(family);
+        (family.samples)(&log.counts, &mut |cause, value| {
+            metric.set(labels(cause.map(|cause| ("cause", cause))), value);
+        });
+    }
+    for family in GAUGES {
+        let metric = Metric::of(family);
+        match log.open {
+            Some(stats) => (family.samples)(stats, &mut |cause, value| {
+                metric.set(labels(cause.map(|cause| ("cause", cause))), value);
+            }),
+            None => metric.set(labels(None), 0),
         }
-        describe_gauge!("diolog_state", "1 for the state that the log's device is in, 0 for the others");
-        for (name, state) in [("ok", State::Ok), ("full", State::Full), ("failed", State::Failed)] {
-            let labels = vec![label("log", log), Label::from_static_parts("state", name)];
-            gauge!("diolog_state", labels).set(f64::from(u8::from(self.state == state)));
-        }
-        for (name, help, of) in LATENCIES {
-            describe_gauge!(name, help);
-            let distribution = of(self);
-            let Distribution { p50, p90, p99, p999, max, .. } = *distribution;
-            for (quantile, ns) in [("0.5", p50), ("0.9", p90), ("0.99", p99), ("0.999", p999), ("1", max)] {
-                let labels = vec![label("log", log), Label::from_static_parts("quantile", quantile)];
-                gauge!(name, labels).set(ns as f64 / 1e9);
-            }
+    }
+    describe_gauge!("diolog_state", "1 for the state that the log's device is in, 0 for the others");
+    for (value, state) in [("ok", State::Ok), ("full", State::Full), ("failed", State::Failed)] {
+        let is_in = log.open.is_some_and(|stats| stats.state == state);
+        gauge!("diolog_state", labels(Some(("state", value)))).set(f64::from(u8::from(is_in)));
+    }
+    for (name, help, of) in LATENCIES {
+        describe_gauge!(name, help);
+        let quantiles = log.open.map_or([0; 5], |stats| {
+            let Distribution { p50, p90, p99, p999, max, .. } = *of(stats);
+            [p50, p90, p99, p999, max]
+        });
+        for (quantile, ns) in ["0.5", "0.9", "0.99", "0.999", "1"].into_iter().zip(quantiles) {
+            gauge!(name, labels(Some(("quantile", quantile)))).set(ns as f64 / 1e9);
         }
     }
 }
 
-fn describe<S>(family: &Family<S>) {
-    match family.kind {
-        FamilyKind::Counter if !family.nanoseconds => describe_counter!(family.name, family.help),
-        FamilyKind::Counter | FamilyKind::Gauge => describe_gauge!(family.facade_name(), family.help),
+/// A family, as the facade has it.
+struct Metric {
+    name: SharedString,
+    /// Whether it is a counter. A time is a gauge, because the facade's counters are whole numbers.
+    is_counter: bool,
+    nanoseconds: bool,
+}
+
+impl Metric {
+    /// The family under its own name.
+    fn of<S>(family: &Family<S>) -> Metric {
+        Metric::described(family, family.facade_name(family.name).into(), family.help.into())
     }
+
+    /// The family under `name`. Describes it to the recorder.
+    fn described<S>(family: &Family<S>, name: SharedString, help: SharedString) -> Metric {
+        let is_counter = family.kind == FamilyKind::Counter && !family.nanoseconds;
+        match is_counter {
+            true => describe_counter!(name.clone(), help),
+            false => describe_gauge!(name.clone(), help),
+        }
+        Metric { name, is_counter, nanoseconds: family.nanoseconds }
+    }
+
+    fn set(&self, labels: Vec<Label>, value: u64) {
+        let name = self.name.clone();
+        match self.is_counter {
+            true => counter!(name, labels).absolute(value),
+            false if self.nanoseconds => gauge!(name, labels).set(value as f64 / 1e9),
+            false => gauge!(name, labels).set(value as f64),
+        }
+    }
+}
+
+/// A text that labels share: only the first of them allocates.
+fn shared(text: &str) -> SharedString {
+    Arc::<str>::from(text).into()
 }

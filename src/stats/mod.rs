@@ -2,13 +2,15 @@
 //!
 //! This file has the figures of a log. `published` has those that the writer publishes while it runs, and
 //! `distribution` latencies and sizes. The rows of `producers` are beside their rings, and the registry sums them up.
-//! `prometheus` and `metrics` give the figures to monitoring systems, by the names in `families`.
+//! `log_counts` has the counts that can be added to those of other logs, `events` the figures of event logs. `prometheus` and `metrics` give the figures to monitoring systems, by the names in `families`.
 
 mod close_report;
 mod distribution;
+mod events;
 mod exact_looks;
 mod families;
 mod listener;
+mod log_counts;
 mod losses;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -20,13 +22,15 @@ mod words;
 mod write_errors;
 
 use crate::device::DeviceReport;
-use crate::format::{DroppedBy, combined, counts_by_cause};
+use crate::format::{DroppedBy, counts_by_cause};
 
 pub use crate::format::State;
 pub use close_report::CloseReport;
 pub use distribution::Distribution;
+pub use events::EventStats;
 pub(crate) use exact_looks::ExactLooks;
 pub use listener::ListenerStats;
+pub use log_counts::LogCounts;
 pub use losses::{Losses, ProducerLosses};
 pub(crate) use producers::{Drained, Producers};
 pub use producers::{EngineRingMemoryStats, ProducerCounts, ProducerStats, RingMemoryStats};
@@ -171,18 +175,9 @@ impl RefusedBy {
     /// The causes in a word or two, in the order of the fields.
     const WORDS: [&str; Self::NAMES.len()] = ["closed", "forked", "re-entrant", "no ring"];
 
-    /// Adds those of another log.
-    pub(crate) fn add(&mut self, other: RefusedBy) {
-        *self = self.with(other, u64::saturating_add);
-    }
-
     /// Those that were counted after `earlier` ones of the same log.
     pub(crate) fn since(self, earlier: RefusedBy) -> RefusedBy {
         self.with(earlier, u64::saturating_sub)
-    }
-
-    fn with(self, other: RefusedBy, combine: impl Fn(u64, u64) -> u64) -> RefusedBy {
-        RefusedBy::from_counts(combined(self.counts(), other.counts(), combine))
     }
 
     /// The causes that occurred, in a word or two, each with its count.

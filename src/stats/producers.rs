@@ -97,7 +97,7 @@ impl ProducerCounts {
         self.truncated += truncated;
         self.payload_bytes += payload_bytes;
         self.dropped += other.dropped;
-        self.dropped_by.add(other.dropped_by);
+        self.dropped_by += other.dropped_by;
         self.overwritten += other.overwritten;
         self.waits += other.waits;
         self.waited_ns += other.waited_ns;

@@ -3,10 +3,12 @@
 //! A family is a name, a kind and a help line, and then samples. Latencies are histograms, so that those of several
 //! logs and machines can be added up. The names are an interface: dashboards and alerts are written with them.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::families::{COUNTS, Family, FamilyKind, GAUGES, PRODUCER_COUNTS, PRODUCER_GAUGES};
-use super::{Distribution, State, Stats};
+use super::families::{COUNTS, EVENTS, FamilyKind, GAUGES, PRODUCER_COUNTS, PRODUCER_GAUGES};
+use super::log_counts::NamedLog;
+use super::{Distribution, EventStats, State, Stats};
 
 /// Upper bounds of the buckets of latencies, in nanoseconds: 10 µs to 10 s.
 const BOUNDS_NS: [u64; 19] = [
@@ -53,50 +55,82 @@ impl Stats {
 
     /// [`to_prometheus`](Stats::to_prometheus) of several logs, each with the name that its samples get as label `log`.
     pub fn all_to_prometheus<'a>(logs: impl IntoIterator<Item = (&'a str, &'a Stats)>) -> String {
-        let logs: Vec<_> = logs.into_iter().map(|(name, stats)| (label("log", name), stats)).collect();
-        let mut out = String::with_capacity(8 << 10);
-        for family in GAUGES.iter().chain(COUNTS) {
-            let mut has_begun = false;
-            for (log, stats) in &logs {
-                (family.samples)(stats, &mut |cause, value| {
-                    if !std::mem::replace(&mut has_begun, true) {
-                        begin(family.name, family.kind, family.help, &mut out);
-                    }
-                    let cause = cause.map(|cause| format!(",cause=\"{cause}\"")).unwrap_or_default();
-                    sample(family, &format!("{log}{cause}"), value, &mut out);
-                });
-            }
+        text_of(logs.into_iter().map(|(name, stats)| NamedLog::of(name, stats)))
+    }
+}
+
+/// The text of several logs: first what all of them have, then what the open ones have.
+fn text_of<'a>(logs: impl Iterator<Item = NamedLog<'a>>) -> String {
+    let logs: Vec<_> = logs.map(|log| (label("log", log.name), log)).collect();
+    let mut out = String::with_capacity(8 << 10);
+    for family in COUNTS {
+        begin(family.name, family.kind, family.help, &mut out);
+        for (label, log) in &logs {
+            (family.samples)(&log.counts, &mut |cause, value| {
+                sample(family.name, family.nanoseconds, &with_cause(label, cause), value, &mut out);
+            });
         }
-        begin(
-            "diolog_state",
-            FamilyKind::Gauge,
-            "1 for the state that the log's device is in, 0 for the others",
-            &mut out,
-        );
+    }
+    let logs: Vec<_> = logs.iter().filter_map(|(label, log)| Some((label, log.open?))).collect();
+    for family in GAUGES {
+        let mut has_begun = false;
         for (log, stats) in &logs {
-            for (name, state) in [("ok", State::Ok), ("full", State::Full), ("failed", State::Failed)] {
-                let is_in = u8::from(stats.state == state);
-                let _ = writeln!(out, "diolog_state{{{log},state=\"{name}\"}} {is_in}");
-            }
-        }
-        begin("diolog_device_info", FamilyKind::Gauge, "How blocks are written; always 1", &mut out);
-        for (log, stats) in &logs {
-            let _ = writeln!(out, "diolog_device_info{{{log},device=\"{}\"}} 1", stats.device.kind);
-        }
-        for (name, help, of) in LATENCIES {
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
-            for (log, stats) in &logs {
-                histogram(name, log, of(stats), &mut out);
-            }
-        }
-        for family in PRODUCER_GAUGES.iter().chain(PRODUCER_COUNTS) {
-            begin(family.name, family.kind, family.help, &mut out);
-            for (log, stats) in &logs {
-                for producer in &stats.producers {
-                    let labels = format!("{log},{},id=\"{}\"", label("producer", &producer.name), producer.id);
-                    sample(family, &labels, (family.samples)(producer), &mut out);
+            (family.samples)(stats, &mut |cause, value| {
+                if !std::mem::replace(&mut has_begun, true) {
+                    begin(family.name, family.kind, family.help, &mut out);
                 }
+                sample(family.name, family.nanoseconds, &with_cause(log, cause), value, &mut out);
+            });
+        }
+    }
+    begin("diolog_state", FamilyKind::Gauge, "1 for the state that the log's device is in, 0 for the others", &mut out);
+    for (log, stats) in &logs {
+        for (name, state) in [("ok", State::Ok), ("full", State::Full), ("failed", State::Failed)] {
+            let is_in = u8::from(stats.state == state);
+            let _ = writeln!(out, "diolog_state{{{log},state=\"{name}\"}} {is_in}");
+        }
+    }
+    begin("diolog_device_info", FamilyKind::Gauge, "How blocks are written; always 1", &mut out);
+    for (log, Stats { device, .. }) in &logs {
+        let _ = writeln!(out, "diolog_device_info{{{log},device=\"{}\"}} 1", device.kind);
+    }
+    for (name, help, of) in LATENCIES {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
+        for (log, stats) in &logs {
+            histogram(name, log, of(stats), &mut out);
+        }
+    }
+    for family in PRODUCER_GAUGES.iter().chain(PRODUCER_COUNTS) {
+        begin(family.name, family.kind, family.help, &mut out);
+        for (log, stats) in &logs {
+            for producer in &stats.producers {
+                let labels = format!("{log},{},id=\"{}\"", label("producer", &producer.name), producer.id);
+                sample(family.name, family.nanoseconds, &labels, (family.samples)(producer), &mut out);
             }
+        }
+    }
+    out
+}
+
+impl EventStats {
+    /// The figures as text for Prometheus: those of [`Stats::to_prometheus`] of each event, with the event's name as
+    /// label `log`, and after them the sums over all events, without that label: `diolog_events_...`. Of the latter,
+    /// `diolog_events_refused_without_log_total` counts the records that reached no log.
+    ///
+    /// The counters of an event include what its closed logs have counted, so that they go on when its log is opened
+    /// again. All its other samples end with its log.
+    pub fn to_prometheus(&self) -> String {
+        let mut out = text_of(self.named());
+        for family in EVENTS {
+            begin(family.name, family.kind, family.help, &mut out);
+            sample(family.name, family.nanoseconds, "", (family.samples)(self), &mut out);
+        }
+        for family in COUNTS {
+            let name = family.name_of_sums();
+            begin(&name, family.kind, &format!("{}, of all event logs", family.help), &mut out);
+            (family.samples)(&self.sum, &mut |cause, value| {
+                sample(&name, family.nanoseconds, &with_cause("", cause), value, &mut out);
+            });
         }
         out
     }
@@ -120,12 +154,25 @@ fn begin(name: &str, kind: FamilyKind, help: &str, out: &mut String) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());
 }
 
-fn sample<S>(family: &Family<S>, labels: &str, value: u64, out: &mut String) {
-    let name = family.name;
-    let _ = match family.nanoseconds {
-        true => writeln!(out, "{name}{{{labels}}} {}", seconds(value)),
-        false => writeln!(out, "{name}{{{labels}}} {value}"),
+/// Writes a sample, of `nanoseconds` as seconds.
+fn sample(name: &str, nanoseconds: bool, labels: &str, value: u64, out: &mut String) {
+    let _ = match labels {
+        "" => write!(out, "{name} "),
+        _ => write!(out, "{name}{{{labels}}} "),
     };
+    let _ = match nanoseconds {
+        true => writeln!(out, "{}", seconds(value)),
+        false => writeln!(out, "{value}"),
+    };
+}
+
+/// The labels, and after them the cause if there is one.
+fn with_cause<'a>(labels: &'a str, cause: Option<&str>) -> Cow<'a, str> {
+    match cause {
+        None => labels.into(),
+        Some(cause) if labels.is_empty() => format!("cause=\"{cause}\"").into(),
+        Some(cause) => format!("{labels},cause=\"{cause}\"").into(),
+    }
 }
 
 /// The cumulative buckets, the sum and the count.
