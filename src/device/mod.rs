@@ -171,8 +171,9 @@ pub trait Device {
     /// The kind of device in use now, and why it is not a better one.
     fn report(&self) -> &DeviceReport;
 
-    /// Drops the device with blocks in flight, and does not wait for them. Memory that the kernel or a helper thread
-    /// still uses is leaked, not freed. Blocks whose write has not begun are not written.
+    /// Drops the device with blocks in flight, and does not wait for them. The memory of a block that the kernel or a
+    /// helper thread has is not freed before its write has ended; if the writer thread ends before, what the kernel has
+    /// is leaked. Blocks that wait for a helper thread are not written.
     ///
     /// A device that is simply dropped must have no blocks in flight.
     fn abandon(self: Box<Self>);

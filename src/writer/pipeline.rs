@@ -469,8 +469,8 @@ impl Pipeline {
         }
     }
 
-    /// Ends the run: cuts the segments if all blocks are durable, and leaks the buffers that the device still uses.
-    /// Calls `then` after the segments are left, on another thread if that takes time.
+    /// Ends the run: cuts the segments if all blocks are durable. Blocks that the device still has are left to it: see
+    /// [`Device::abandon`]. Calls `then` after the segments are left, on another thread if that takes time.
     pub(crate) fn end(self, then: impl FnOnce() + Send + 'static) {
         if self.outstanding == 0 {
             let durable = self.is_durable();
@@ -483,7 +483,8 @@ impl Pipeline {
         }
     }
 
-    /// Ends the run after a panic: nothing more is written. Leaks the buffers that the device still uses.
+    /// Ends the run after a panic: nothing more is written. Blocks that the device still has are left to it: see
+    /// [`Device::abandon`].
     pub(crate) fn give_up(self) {
         self.publisher.set_state(State::Failed);
         self.device.abandon();

@@ -157,7 +157,7 @@ impl LogWriter {
     }
 
     /// Gives the log up after a panic in one of its turns. Does not wait. Blocks with the device stay in memory until
-    /// the device is done with them.
+    /// their writes have ended.
     pub(crate) fn give_up(self) {
         self.blocks.pipeline.give_up();
         drop(self.directory);
