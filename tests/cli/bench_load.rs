@@ -131,6 +131,20 @@ fn events_have_a_log_each_and_are_summed_up() {
     assert!(fs::read_to_string(svg).expect("the plot").contains("accepted"));
 }
 
+#[test]
+fn more_events_than_an_engine_has_blocks_for_by_default_have_logs() {
+    let place = Place::new();
+    let directory = disk(&place);
+    // Blocks of the default size: those of 128 logs are what an engine has room for by default.
+    let options =
+        ["--events", "130", "--threads", "2", "--rate", "1000", "--time", "300 ms", "--disk-bytes", "1200 MiB"];
+    let (status, figures) = load(directory.to_str().expect("UTF-8"), &options);
+    assert_eq!((status, &figures["verdict"], &figures["adds_up"]), (0, &"clean".into(), &true.into()), "{figures}");
+    assert_eq!((number(&figures, "events"), number(&figures, "lost")), (130, 0), "{figures}");
+    assert_eq!(number(&figures, "accepted") + number(&figures, "not_begun"), 300, "{figures}");
+    assert_eq!(number(&figures, "in_files"), number(&figures, "accepted"), "{figures}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_ends_the_load_early_with_its_summary() {
