@@ -54,7 +54,8 @@ fn each_figure_is_a_sample() {
     assert_eq!(value(&scrape, "diolog_state", &[("state", "ok")]), 1.0);
     assert_eq!(value(&scrape, "diolog_state", &[("state", "failed")]), 0.0);
     let device = stats.device.kind.to_string();
-    assert_eq!(value(&scrape, "diolog_device_info", &[("device", &device)]), 1.0);
+    let reason = stats.device.reasons.join("; ");
+    assert_eq!(value(&scrape, "diolog_device_info", &[("device", &device), ("reason", &reason)]), 1.0);
     let producer = [("producer", "orders"), ("id", "1")];
     assert_eq!(value(&scrape, "diolog_producer_written_records_total", &producer), 5.0);
     assert_eq!(value(&scrape, "diolog_producer_ring_bytes", &producer), stats.producers[0].ring_bytes as f64);

@@ -21,6 +21,8 @@ const OTHERS: &[&str] = &[
     "io_uring_setup",
     "nonvoluntary_ctxt_switches",
     "on_loss",
+    "publish_metrics",
+    "publish_producer_metrics",
     "to_prometheus",
     "w_await",
 ];

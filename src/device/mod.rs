@@ -58,16 +58,24 @@ impl DeviceKind {
     pub fn is_direct(self) -> bool {
         matches!(self, DeviceKind::IoUring | DeviceKind::Pwrite)
     }
-}
+    /// All kinds, best first.
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [DeviceKind; 4] =
+        [DeviceKind::IoUring, DeviceKind::Pwrite, DeviceKind::Buffered, DeviceKind::None];
 
-impl fmt::Display for DeviceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
             DeviceKind::IoUring => "io_uring",
             DeviceKind::Pwrite => "pwrite",
             DeviceKind::Buffered => "buffered",
             DeviceKind::None => "none",
-        })
+        }
+    }
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -90,9 +90,10 @@ fn text_of<'a>(logs: impl Iterator<Item = NamedLog<'a>>) -> String {
             let _ = writeln!(out, "diolog_state{{{log},state=\"{name}\"}} {is_in}");
         }
     }
-    begin("diolog_device_info", FamilyKind::Gauge, "How blocks are written; always 1", &mut out);
+    begin("diolog_device_info", FamilyKind::Gauge, "How blocks are written, and why not faster; always 1", &mut out);
     for (log, Stats { device, .. }) in &logs {
-        let _ = writeln!(out, "diolog_device_info{{{log},device=\"{}\"}} 1", device.kind);
+        let reason = label("reason", &device.reasons.join("; "));
+        let _ = writeln!(out, "diolog_device_info{{{log},device=\"{}\",{reason}}} 1", device.kind);
     }
     for (name, help, of) in LATENCIES {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
