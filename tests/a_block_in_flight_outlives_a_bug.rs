@@ -1,5 +1,5 @@
-//! A panic on the writer thread, while the kernel still reads a block of the log that it serves, leaves that block as it
-//! is until its write has ended. Meanwhile it counts in the memory of the engine's blocks, and the other logs go on.
+//! A panic on the writer thread, while the kernel still reads a block of the log that it serves, leaves that block as
+//! it is until its write has ended. Meanwhile it counts in the memory of the engine's blocks, and the other logs go on.
 #![cfg(all(target_os = "linux", not(diolog_portable), feature = "unstable"))]
 
 mod support;

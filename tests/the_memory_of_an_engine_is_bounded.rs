@@ -1,5 +1,6 @@
-//! The memory of an engine stays within what the documentation of `EngineConfig` states, with full rings, no block free,
-//! and a listener that hangs: with many logs, with many producers and a flight recorder, and with windows of 1 MiB.
+//! The memory of an engine stays within what the documentation of `EngineConfig` states, with full rings, no block
+//! free, and a listener that hangs: with many logs, with many producers and a flight recorder, and with windows of 1
+//! MiB.
 #![cfg(all(target_os = "linux", feature = "unstable"))]
 
 mod support;

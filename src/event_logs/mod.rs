@@ -61,8 +61,8 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// bytes, or if another event has the same directory: two events never share a log.
 ///
 /// Each event that ever had a log is remembered until the last handle is gone, with what its closed logs have counted,
-/// so that no other gets its directory: about 1 KiB and four times its name. [`events_max`](EventLogs::events_max) limits the open ones only, so do not
-/// open and close logs by names that never come again.
+/// so that no other gets its directory: about 1 KiB and four times its name. [`events_max`](EventLogs::events_max)
+/// limits the open ones only, so do not open and close logs by names that never come again.
 ///
 /// ```
 /// # fn main() -> diolog::Result<()> {

@@ -38,8 +38,8 @@ impl<S> Family<S> {
         self.name.replacen("diolog_", "diolog_events_", 1)
     }
 
-    /// The family's `name` for the facade `metrics`, whose counters are whole numbers: a time is a gauge there, and must
-    /// not have the name of a counter.
+    /// The family's `name` for the facade `metrics`, whose counters are whole numbers: a time is a gauge there, and
+    /// must not have the name of a counter.
     #[cfg(feature = "metrics")]
     pub(super) fn facade_name<'a>(&self, name: &'a str) -> &'a str {
         if self.nanoseconds { name.trim_end_matches("_total") } else { name }

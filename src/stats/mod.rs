@@ -2,7 +2,8 @@
 //!
 //! This file has the figures of a log. `published` has those that the writer publishes while it runs, and
 //! `distribution` latencies and sizes. The rows of `producers` are beside their rings, and the registry sums them up.
-//! `log_counts` has the counts that can be added to those of other logs, `events` the figures of event logs. `prometheus` and `metrics` give the figures to monitoring systems, by the names in `families`.
+//! `log_counts` has the counts that can be added to those of other logs, `events` the figures of event logs.
+//! `prometheus` and `metrics` give the figures to monitoring systems, by the names in `families`.
 
 mod close_report;
 mod distribution;
