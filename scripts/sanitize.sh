@@ -35,6 +35,7 @@ declare -A skipped=(
     [appends_for_which_no_ring_can_be_made_are_lost_records_in_the_files]='limits the address space'
     [four_million_records_with_values_of_their_own_come_back_in_flat_memory]='the sanitizer keeps freed memory'
     [shared_reserves_take_a_small_part_of_a_limited_address_space]='limits the address space'
+    [what_a_recorders_rings_hold_is_recovered_in_bounded_memory]='the sanitizer keeps freed memory'
 )
 
 [ $# -eq 1 ] || usage "$USAGE"
