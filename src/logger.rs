@@ -273,6 +273,10 @@ impl Logger {
 
     /// Changes the threshold for all producers, from their next append on. Targets with a threshold of their own keep
     /// it. With [`Level::Off`] only the records of such targets are logged until the next change. The log stays open.
+    ///
+    /// The crates `log` and `tracing` remember what was admitted before. If a bridge is installed, tell them after this
+    /// method, and after those below, when more is admitted: call `LogBridge::update_max_level`, and
+    /// `tracing::callsite::rebuild_interest_cache`.
     pub fn set_level(&self, level: Level) {
         let Ok(()) = self.change_levels(|levels| {
             levels.set_all(level);

@@ -73,8 +73,10 @@ use crate::logger::Logger;
 /// texts among those before it; their ends are cut. The fields of one span share their 4 KiB in the same way. A number
 /// is never cut. It is left out only if there is no text to take room from, and then the record is flagged too.
 ///
-/// For records of the crate `log`, use [`LogBridge`](crate::LogBridge) (feature `log`). If `tracing_log` turns them
-/// into events instead, their target and place are fields, such as `log.target`.
+/// For records of the crate `log`, use [`LogBridge`](crate::LogBridge) (feature `log`), and set the subscriber by
+/// `tracing::subscriber::set_global_default`: `init`, with the feature `tracing-log` that `tracing_subscriber` has by
+/// default, installs a bridge for `log` too, and panics if there is one. If that bridge turns the records into events
+/// instead, their target and place are fields, such as `log.target`.
 ///
 /// # Levels
 ///
