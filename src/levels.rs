@@ -80,7 +80,8 @@ impl Levels {
     /// The target cannot stand in a directive.
     pub(crate) fn set_target(&mut self, target: &str, level: Level) -> Result<(), ParseLevelsError> {
         let target = above(target);
-        let has_other_letters = target.contains([',', '=']) || target.chars().any(char::is_whitespace);
+        // With `*` or `;`, it is a wildcard or two directives, and fits no target.
+        let has_other_letters = target.contains([',', '=', '*', ';']) || target.chars().any(char::is_whitespace);
         if target.is_empty() || target.ends_with(':') || has_other_letters {
             return Err(ParseLevelsError(Fault::Target { target: target.into() }));
         }
@@ -128,8 +129,8 @@ enum Fault {
     #[error("{level:?} in {directive:?} is not a level; use error, warn, info, debug, trace or off")]
     Level { level: Box<str>, directive: Box<str> },
     #[error(
-        "{target:?} is not a target; use a path such as my_service::net, without spaces, commas, equals signs and a colon at \
-         its end"
+        "{target:?} is not a target; use a path such as my_service::net, which holds for those below it too: it has no \
+         spaces, no colon at its end, and none of , ; = *"
     )]
     Target { target: Box<str> },
 }
@@ -278,7 +279,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Levels>().unwrap_err().to_string(), message);
         }
-        for text in ["=info", "a b=info"] {
+        for text in ["=info", "a b=info", "a::*=info", "info;a=off"] {
             let error = text.parse::<Levels>().unwrap_err().to_string();
             assert!(error.contains("is not a target; use a path such as my_service::net"), "{error}");
         }

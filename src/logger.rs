@@ -321,8 +321,8 @@ impl Logger {
     /// append on. It may be more verbose than the one for all records, or less.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for a target that no directive could name: an empty one, or one with spaces, commas or
-    /// equals signs.
+    /// [`Error::InvalidConfig`] for a target that no directive could name: an empty one, or one with spaces or
+    /// any of `,`, `;`, `=` and `*`.
     pub fn set_target_level(&self, target: &str, level: Level) -> Result<()> {
         let changed = self.change_levels(|levels| levels.set_target(target, level));
         changed.map_err(|error| invalid_levels("target", target, &error))
