@@ -231,7 +231,9 @@ fn remedy(operation: &str, source: &io::Error) -> Cow<'static, str> {
         return remedy.into();
     }
     let known = match source.kind() {
-        io::ErrorKind::NotFound if operation == "open" => ": name the directory of a log",
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory if operation == "open" => {
+            ": name the directory of a log"
+        }
         io::ErrorKind::PermissionDenied if matches!(operation, "open" | "list") => {
             ": read it as the user who writes the log, or let the writer set file_mode = 0o640 and group"
         }

@@ -253,7 +253,7 @@ fn make_directory(path: &Path, making: Making, made: &mut Vec<PathBuf>) -> Resul
         Ok(_) => {
             return Err(Error::NotALog {
                 path: path.to_owned(),
-                what: "is not a directory: a log is one, give it a name of its own".into(),
+                what: "is not a directory, and a log is one: give the log a name of its own".into(),
             });
         }
         Err(source) if source.kind() == io::ErrorKind::NotFound => {}

@@ -204,6 +204,7 @@ fn a_directory_that_is_no_log_is_named() {
     for (arguments, said) in [
         (&["recover", log][..], "is an empty directory"),
         (&["recover", "/no/such/log"], ": name the directory of a log"),
+        (&["recover", "/dev/null/log"], ": name the directory of a log"),
         (&["recover", "--forget", log], "is an empty directory"),
         (&["recover", "--format", "json", "/dev"], "holds no .dlog file"),
     ] {

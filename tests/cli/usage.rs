@@ -116,6 +116,7 @@ fn options_of_other_programs_and_commands_are_answered_with_the_right_one() {
     }
     let said = stderr(&run(["info", "-f", "log"], b""));
     assert!(said.contains("unexpected argument '-f'") && !said.contains("tip:"), "{said}");
+    assert!(!said.contains("\n\n\n"), "no empty line is in the place of tips: {said}");
     assert_eq!(stdout(&run(["version"], b"")), stdout(&run(["--version"], b"")));
 }
 

@@ -47,8 +47,8 @@ impl Moment {
         }
         let span: Result<Span, _> = text.parse();
         span.map(|span| Moment::Ago(Box::new(span.abs()))).map_err(|_| {
-            "use a date and time such as \"2026-01-31 14:30\" or 2026-01-31T14:30:00Z, a time of today such as 14:30, or \
-             as long ago as 10m or \"2h 30m ago\""
+            "use a date and time such as \"2026-01-31 14:30\" or 2026-01-31T14:30:00Z, a time of today such as 14:30, \
+             today, yesterday, or as long ago as 10m or \"2h 30m ago\""
                 .into()
         })
     }

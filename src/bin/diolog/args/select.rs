@@ -17,7 +17,7 @@ pub(crate) struct Select {
     #[arg(long, value_name = "LEVEL", value_parser = record_level)]
     pub(crate) level: Option<Level>,
     /// Only records from this time on: "2026-01-31 14:30" (local time, or UTC with --utc), "2026-01-31T14:30:00Z", a
-    /// time of today such as 14:30, or as long ago as "10m" or "2h 30m ago"
+    /// time of today such as 14:30, the midnight of today or yesterday, or as long ago as "10m" or "2h 30m ago"
     #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true)]
     pub(crate) since: Option<Moment>,
     /// Only records before this time
@@ -65,7 +65,7 @@ impl Select {
         let unix_ns = |moment: &Option<Moment>| moment.as_ref().map(|moment| moment.unix_ns(&now)).transpose();
         let (since, until) = (unix_ns(since)?, unix_ns(until)?);
         if since.zip(until).is_some_and(|(since, until)| since >= until) {
-            return Err("--since is not before --until: of two times ago, --since takes the longer".into());
+            return Err("--since is not before --until; of two times ago, the longer one is the earlier".into());
         }
         filter = since.into_iter().fold(filter, Filter::since);
         filter = until.into_iter().fold(filter, Filter::until);

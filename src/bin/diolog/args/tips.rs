@@ -17,7 +17,10 @@ const TIPS: [(&str, &[&str], &str); 6] = [
 pub(super) fn given(mut error: clap::Error, words: &[std::ffi::OsString]) -> clap::Error {
     if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
         tips.retain(|tip| !tip.to_string().ends_with(&as_a_value(&error)));
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        // No tips would be shown as an empty line.
+        if !tips.is_empty() {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        }
     }
     let command = words.get(if words.get(1).is_some_and(|word| word == "bench") { 2 } else { 1 });
     let is_it = |(of, options, _): &&(&str, &[&str], &str)| {

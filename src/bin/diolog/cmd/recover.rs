@@ -38,10 +38,8 @@ pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
 fn refused(error: diolog::Error) -> Failure {
     let diolog::Error::InUse { path, holder } = error else { return error.into() };
     let path = escape::path(&path);
-    let message = format!(
-        "{path} is in use by {holder}, which writes what its rings hold by itself, or recovers it: there is nothing to \
-         recover before it has ended"
-    );
+    let message =
+        format!("{path} is in use by {holder}, which writes what its rings hold itself: recover after it has ended");
     Failure { message, status: Status::Unusable }
 }
 
