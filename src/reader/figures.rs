@@ -32,6 +32,8 @@ pub struct Figures {
     pub unix_ns: i64,
     /// Nanoseconds since the row before, or since the run began.
     pub interval_ns: u64,
+    /// Whether they are the last of a run that was closed. Otherwise more may have been logged and lost after them.
+    pub is_final: bool,
     /// Whether the device took writes.
     pub state: State,
     /// Live producers.
@@ -278,7 +280,9 @@ impl FiguresReader {
             }
             self.block.take_apart(&found.header, &mut callsites);
             if let Some((monotonic_ns, log)) = self.block.figures {
-                let newest = figures(position.run, monotonic_ns, log, std::mem::take(&mut self.block.producer_figures));
+                let fullest = std::mem::take(&mut self.block.producer_figures);
+                let is_final = found.header.block_flags().has(BlockFlags::CLEAN_END);
+                let newest = Figures { is_final, ..figures(position.run, monotonic_ns, log, fullest) };
                 self.previous = self.newest.replace(newest).filter(|before| before.run == position.run);
                 any = true;
             }
@@ -300,6 +304,7 @@ fn figures(run: RunId, monotonic_ns: u64, log: LogFigures, fullest: Vec<Producer
         monotonic_ns,
         unix_ns: log.unix_ns.get(),
         interval_ns: log.interval_ns.get(),
+        is_final: false,
         state: State::from_u8(log.state),
         producers: log.producers.get(),
         producers_ended: log.producers_ended.get(),

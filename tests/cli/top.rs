@@ -88,6 +88,28 @@ mod in_use {
         assert_eq!(status(&top.wait_with_output().expect("its end")), 0, "its reader has gone");
     }
 
+    #[test]
+    fn the_figures_of_a_killed_log_say_that_they_are_not_the_last() {
+        let place = Place::new();
+        let log = place.log();
+        let log = log.to_str().expect("UTF-8");
+        let mut writer =
+            diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
+        let mut stdin = writer.stdin.take().expect("piped");
+        let seen = log_until_there_are_figures(&mut stdin, log);
+        assert_eq!(seen["figures"]["is_final"], false);
+        writer.kill().expect("killed");
+        writer.wait().expect("its end");
+        let text = stdout(&run(["top", "--once", log], b""));
+        assert!(text.starts_with(&format!("{log}: ended without close, figures ")), "{text}");
+        assert!(text.contains(" none lost by then: diolog verify says what the files hold\n"), "{text}");
+        let mut top = diolog(["top", log]).spawn().expect("a child");
+        let mut line = String::new();
+        BufReader::new(top.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+        assert!(line.contains(": ended without close; ") && line.contains(" 0 lost by then, "), "{line}");
+        assert_eq!(status(&top.wait_with_output().expect("its end")), 0, "its reader has gone");
+    }
+
     /// Reads until `text` has come.
     fn read_until(shown: &mut String, text: &str, output: &mut impl std::io::Read) {
         let mut bytes = [0; 4096];
@@ -156,7 +178,8 @@ fn a_closed_log_has_its_final_figures_however_short_it_was() {
     let in_use = if tells_use { "not in use" } else { "in use or not: unknown here" };
     assert_eq!(status(&output), 0);
     assert!(stdout(&output).starts_with(&format!("{}: {in_use}, figures ", log.display())), "{}", stdout(&output));
-    assert_eq!(figures(log.to_str().expect("UTF-8"))["figures"]["written"], 1);
+    let figures = &figures(log.to_str().expect("UTF-8"))["figures"];
+    assert_eq!((&figures["written"], &figures["is_final"]), (&1.into(), &true.into()));
 }
 
 #[test]

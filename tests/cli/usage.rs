@@ -48,6 +48,10 @@ fn a_path_that_is_no_log_is_named_with_a_remedy() {
         let (status, message) = said(nowhere);
         assert_eq!(status, 3, "{message}");
         assert!(message.contains(nowhere) && message.ends_with(": name the directory of a log\n"), "{message}");
+        if command == "tail" {
+            let output = run(["tail", "-f", nowhere], b"");
+            assert!(stderr(&output).ends_with(" a log, or wait for it with tail -F\n"), "{}", stderr(&output));
+        }
         let expected = format!("diolog: {empty} is an empty directory: nothing was logged there yet\n");
         assert_eq!(said(empty), (3, expected), "{command}");
         let (status, message) = said("-");

@@ -53,7 +53,7 @@ impl LogFiles {
             return Err(not_a_log(path, "is neither a directory nor a file".into()));
         }
         if metadata.is_file() && metadata.len() == 0 {
-            return Err(not_a_log(path, "is an empty file, and no segment of a log".into()));
+            return Err(not_a_log(path, "is an empty file, and no segment of a log: name the log's directory".into()));
         }
         let opened = sys::file::open_to_read(path, true).ok();
         let naming = match metadata.is_dir() {

@@ -38,7 +38,7 @@ fn an_empty_directory_and_foreign_files_are_named() {
     let logs = refused(directory.path());
     assert_eq!(logs, format!("holds no .dlog file, but logs in directories of their own, such as {}", event.display()));
     let path = file(&directory, b"");
-    assert_eq!(refused(&path), "is an empty file, and no segment of a log");
+    assert_eq!(refused(&path), "is an empty file, and no segment of a log: name the log's directory");
     let path = file(&directory, b"Nov 20 10:00 kernel: \"oops\"\n");
     assert_eq!(refused(&path), r#"is not a diolog segment: it starts with "Nov 20 10:00 ker""#);
     let inside = refused(directory.path());

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     let absence = if arguments.follow_path { Absence::IsAwaited } else { Absence::IsFinal };
     let last = Some(arguments.last);
     let wanted = LogsToRead { paths: &records.paths, options: &options, last, absence, gaps };
-    let mut logs = Logs::open(&wanted, || form(records))?;
+    let mut logs = Logs::open(&wanted, || form(records)).map_err(|failure| with_remedy(failure, arguments))?;
     let mut last = Spool::new(last);
     while let Some(entry) = logs.next(last.line())? {
         match entry {
@@ -67,6 +67,13 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     }
     output.flush()?;
     Ok(logs.status_of_following(records.allow_drops))
+}
+
+/// The failure to open the logs. If one of them is not there yet, `-f` does not wait for it, and `-F` would.
+fn with_remedy(failure: Failure, arguments: &Tail) -> Failure {
+    let is_absent = arguments.records.paths.iter().any(|path| !path.exists());
+    let remedy = if arguments.follow && is_absent { ", or wait for it with tail -F" } else { "" };
+    Failure { message: failure.message + remedy, ..failure }
 }
 
 /// Notes the first signal; before the command `has_begun` to print, ends it.

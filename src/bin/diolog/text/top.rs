@@ -30,6 +30,11 @@ impl Seen<'_> {
         Duration::from_nanos(u64::try_from(self.now_unix_ns.saturating_sub(figures.unix_ns)).unwrap_or(0))
     }
 
+    /// Whether a run that was not closed has left the figures: they do not say what became of the rest.
+    fn are_cut_off(&self) -> bool {
+        !self.grows() && self.newest.is_some_and(|newest| !newest.is_final)
+    }
+
     /// Whether the figures are those of a log that is written, as far as the system tells: its counts grow.
     fn grows(&self) -> bool {
         self.in_use != InUse::No
@@ -67,6 +72,7 @@ impl Seen<'_> {
         match (self.in_use, self.pid) {
             (InUse::Yes, Some(pid)) => format!("written by process {pid}"),
             (InUse::Yes, None) => "in use".to_owned(),
+            (InUse::No, _) if self.are_cut_off() => "ended without close".to_owned(),
             (InUse::No, _) => "not in use".to_owned(),
             (InUse::Unknown, _) => "in use or not: unknown here".to_owned(),
         }
@@ -88,6 +94,7 @@ pub(crate) fn lines(seen: &Seen<'_>, producers: usize, out: &mut Vec<u8>) {
         0 => "none lost".to_owned(),
         lost => format!("{}{} lost{}", seen.now(&seen.rate(Figures::lost)), units::grouped(lost), causes(figures)),
     };
+    let lost = if seen.are_cut_off() { lost + " by then: diolog verify says what the files hold" } else { lost };
     let written = units::grouped(figures.written);
     line(
         "records",
@@ -133,7 +140,9 @@ pub(crate) fn line(seen: &Seen<'_>, time: &str, out: &mut Vec<u8>) {
     if !seen.grows() {
         let (written, lost) = (units::grouped(figures.written), units::grouped(figures.lost()));
         let state = state(figures.state);
-        let _ = write!(out, "{time} {path}: not in use; {written} written, {lost} lost, {state}, figures {age} old");
+        let (writer, by_then) = (seen.writer(), if seen.are_cut_off() { " by then" } else { "" });
+        let counts = format!("{written} written, {lost} lost{by_then}");
+        let _ = write!(out, "{time} {path}: {writer}; {counts}, {state}, figures {age} old");
         return;
     }
     let fullest = figures.fullest.first().map_or_else(String::new, |row| {
