@@ -1,11 +1,12 @@
 //! Signals that ask this process to end, received by a thread of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use crate::exit::Failure;
@@ -40,14 +41,29 @@ impl Signal {
 
 /// The first signal, once one has come.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Asked(Arc<AtomicI32>);
+pub(crate) struct Asked {
+    /// 0 if none was noted yet.
+    first: Arc<AtomicUsize>,
+    /// The last signal that a handler got. The thread that receives signals may get a CPU much later, and a program that
+    /// feeds the input may end it meanwhile.
+    caught: Arc<AtomicUsize>,
+}
 
 impl Asked {
     pub(crate) fn get(&self) -> Option<Signal> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            signal => Some(Signal(signal)),
+        match self.first.load(Ordering::Relaxed) {
+            0 => match self.caught.load(Ordering::Relaxed) {
+                0 => None,
+                caught => Some(self.note(caught)),
+            },
+            first => Some(Signal(first as i32)),
         }
+    }
+
+    /// Notes a signal, unless there was one before. Returns the first.
+    fn note(&self, signal: usize) -> Signal {
+        let noted = self.first.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
+        Signal(noted.map_or_else(|first| first, |_| signal) as i32)
     }
 }
 
@@ -58,16 +74,19 @@ pub(crate) fn listen(
     last_words: impl FnOnce() -> Option<String> + Send + 'static,
 ) -> Result<Asked, Failure> {
     let ignored = ignored_signals();
-    let received = ENDING.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
-    let mut signals = Signals::new(received).map_err(Failure::cannot("listen for signals"))?;
+    let received = || ENDING.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+    let mut signals = Signals::new(received()).map_err(Failure::cannot("listen for signals"))?;
     let asked = Asked::default();
+    for signal in received() {
+        let caught = flag::register_usize(signal, Arc::clone(&asked.caught), signal as usize);
+        caught.map_err(Failure::cannot("listen for signals"))?;
+    }
     let noted = asked.clone();
     let listen = move || {
         let mut signals = signals.forever();
         let Some(first) = signals.next() else { return };
         let since = Instant::now();
-        noted.0.store(first, Ordering::Relaxed);
-        wake(Signal(first));
+        wake(noted.note(first as usize));
         if let Some(second) = signals.find(|_| since.elapsed() > SAME_REQUEST) {
             end_at_once(Signal(second), last_words);
         }
