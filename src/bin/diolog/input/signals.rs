@@ -44,8 +44,8 @@ impl Signal {
 pub(crate) struct Asked {
     /// 0 if none was noted yet.
     first: Arc<AtomicUsize>,
-    /// The last signal that a handler got. The thread that receives signals may get a CPU much later, and a program that
-    /// feeds the input may end it meanwhile.
+    /// The last signal that a handler got. The thread that receives signals may get a CPU much later, and a program
+    /// that feeds the input may end it meanwhile.
     caught: Arc<AtomicUsize>,
 }
 
