@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -45,11 +45,7 @@ impl Place {
         let place = Place::new();
         let log = place.log();
         let log = log.to_str().expect("UTF-8");
-        let mut child =
-            diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
-        let mut stdin = child.stdin.take().expect("piped");
-        stdin.write_all(lines).expect("written");
-        while !run(["cat", "--format", "message", log], b"").stdout.ends_with(lines) {}
+        let (mut child, _stdin) = start_writer_of(log, lines);
         child.kill().expect("killed");
         child.wait().expect("its end");
         place
@@ -63,6 +59,21 @@ impl Place {
         segments.sort();
         segments
     }
+}
+
+/// `diolog write` into the log at `log`, which makes each line durable soon, and its input.
+pub(crate) fn start_writer(log: &str) -> (Child, ChildStdin) {
+    let mut writer = diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
+    let input = writer.stdin.take().expect("piped");
+    (writer, input)
+}
+
+/// The same, after `lines` have become durable.
+pub(crate) fn start_writer_of(log: &str, lines: &[u8]) -> (Child, ChildStdin) {
+    let (writer, mut input) = start_writer(log);
+    input.write_all(lines).expect("written");
+    while !run(["cat", "--format", "message", log], b"").stdout.ends_with(lines) {}
+    (writer, input)
 }
 
 /// The program, without the parts of the environment that would change its behaviour.

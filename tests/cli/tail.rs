@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 
-use crate::process::{Place, diolog, run, status, stderr, stdout};
+use crate::process::{Place, diolog, run, start_writer, status, stderr, stdout};
 
 fn numbered(lines: std::ops::Range<usize>) -> String {
     lines.map(|number| format!("line {number}\n")).collect()
@@ -42,9 +42,7 @@ fn new_records_of_later_runs_are_followed_until_ctrl_c() {
     };
     assert!(next().ends_with(" old\n"));
     for run in 0..2 {
-        let mut writer =
-            diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
-        let mut stdin = writer.stdin.take().expect("piped");
+        let (writer, mut stdin) = start_writer(log);
         for number in 0..3 {
             writeln!(stdin, "run {run} line {number}").expect("written");
             assert!(next().ends_with(&format!(" run {run} line {number}\n")));

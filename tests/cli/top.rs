@@ -20,7 +20,7 @@ mod in_use {
     use serde_json::Value;
 
     use super::figures;
-    use crate::process::{Place, diolog, run, status, stderr, stdout};
+    use crate::process::{Place, diolog, run, start_writer, status, stderr, stdout};
     use crate::support;
 
     /// Logs lines until the log has figures.
@@ -44,10 +44,8 @@ mod in_use {
         let place = Place::new();
         let log = place.log();
         let log = log.to_str().expect("UTF-8");
-        let mut writer =
-            diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
+        let (writer, mut stdin) = start_writer(log);
         let pid = writer.id();
-        let mut stdin = writer.stdin.take().expect("piped");
         let seen = log_until_there_are_figures(&mut stdin, log);
         assert_eq!((&seen["in_use"], &seen["in_use_by"]), (&Value::Bool(true), &pid.into()));
         assert!(seen["figures"]["written"].as_u64().is_some_and(|written| written > 0), "{seen}");
@@ -93,9 +91,7 @@ mod in_use {
         let place = Place::new();
         let log = place.log();
         let log = log.to_str().expect("UTF-8");
-        let mut writer =
-            diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
-        let mut stdin = writer.stdin.take().expect("piped");
+        let (mut writer, mut stdin) = start_writer(log);
         let seen = log_until_there_are_figures(&mut stdin, log);
         assert_eq!(seen["figures"]["is_final"], false);
         writer.kill().expect("killed");
@@ -126,9 +122,7 @@ mod in_use {
         let place = Place::new();
         let log = place.log();
         let log = log.to_str().expect("UTF-8");
-        let mut writer =
-            diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
-        let mut lines = writer.stdin.take().expect("piped");
+        let (mut writer, mut lines) = start_writer(log);
         log_until_there_are_figures(&mut lines, log);
 
         // `script` provides the terminal, and passes on what is typed.

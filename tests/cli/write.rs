@@ -223,16 +223,6 @@ fn a_file_size_limit_smaller_than_a_block_is_refused() {
     assert!(!place.log().exists());
 }
 
-/// Begins to write to the log at `log`, and waits until the line "one" is in the files.
-#[cfg(all(target_os = "linux", not(diolog_portable)))]
-fn with_one_line(log: &str) -> (std::process::Child, std::process::ChildStdin) {
-    let mut child = diolog(["write", "--flush-interval", "1 ms", log]).stdin(Stdio::piped()).spawn().expect("a child");
-    let mut stdin = child.stdin.take().expect("piped");
-    stdin.write_all(b"one\n").expect("written");
-    while !run(["cat", "--format", "message", log], b"").stdout.ends_with(b"one\n") {}
-    (child, stdin)
-}
-
 // The portable fallback does not notice that a file is deleted.
 #[test]
 #[cfg(all(target_os = "linux", not(diolog_portable)))]
@@ -242,7 +232,7 @@ fn a_log_that_can_no_longer_be_written_is_reported_at_once_and_its_losses_at_the
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
-    let (mut child, mut stdin) = with_one_line(log);
+    let (mut child, mut stdin) = crate::process::start_writer_of(log, b"one\n");
     fs::remove_dir_all(log).expect("removed");
     stdin.write_all(b"two\n").expect("written");
     let mut errors = BufReader::new(child.stderr.take().expect("piped"));
@@ -266,7 +256,7 @@ fn lines_that_went_with_a_deleted_file_are_not_called_durable() {
     let place = Place::new();
     let log = place.log();
     let log = log.to_str().expect("UTF-8");
-    let (child, mut stdin) = with_one_line(log);
+    let (child, mut stdin) = crate::process::start_writer_of(log, b"one\n");
     fs::remove_file(place.log().join("00000001.dlog")).expect("removed");
     // Soon the log goes on in the next file, and has no fault at its end.
     while !run(["cat", "--format", "message", log], b"").stdout.ends_with(b"two\n") {
