@@ -58,6 +58,7 @@ impl DeviceKind {
     pub fn is_direct(self) -> bool {
         matches!(self, DeviceKind::IoUring | DeviceKind::Pwrite)
     }
+
     /// All kinds, best first.
     #[cfg(feature = "metrics")]
     pub(crate) const ALL: [DeviceKind; 4] =

@@ -282,7 +282,7 @@ impl FiguresReader {
             if let Some((monotonic_ns, log)) = self.block.figures {
                 let fullest = std::mem::take(&mut self.block.producer_figures);
                 let is_final = found.header.block_flags().has(BlockFlags::CLEAN_END);
-                let newest = Figures { is_final, ..figures(position.run, monotonic_ns, log, fullest) };
+                let newest = figures(position.run, monotonic_ns, is_final, log, fullest);
                 self.previous = self.newest.replace(newest).filter(|before| before.run == position.run);
                 any = true;
             }
@@ -292,7 +292,7 @@ impl FiguresReader {
 }
 
 /// The public form of a row.
-fn figures(run: RunId, monotonic_ns: u64, log: LogFigures, fullest: Vec<ProducerFigures>) -> Figures {
+fn figures(run: RunId, monotonic_ns: u64, is_final: bool, log: LogFigures, fullest: Vec<ProducerFigures>) -> Figures {
     let latency = |[count, p50_ns, p99_ns, max_ns]: [zerocopy::little_endian::U64; 4]| Latency {
         count: count.get(),
         p50_ns: p50_ns.get(),
@@ -304,7 +304,7 @@ fn figures(run: RunId, monotonic_ns: u64, log: LogFigures, fullest: Vec<Producer
         monotonic_ns,
         unix_ns: log.unix_ns.get(),
         interval_ns: log.interval_ns.get(),
-        is_final: false,
+        is_final,
         state: State::from_u8(log.state),
         producers: log.producers.get(),
         producers_ended: log.producers_ended.get(),

@@ -3,7 +3,7 @@
 //! `prometheus` writes them as text, and `metrics` publishes them through that facade. So a figure has the same name in
 //! both, except a latency or a time, which is of another kind in each.
 
-use super::{EventStats, LogCounts, ProducerStats, RefusedBy, Stats, WriteErrorsBy};
+use super::{EventStats, LogCounts, ProducerStats, RefusedBy, State, Stats, WriteErrorsBy};
 use crate::format::DroppedBy;
 
 /// Whether a figure only grows.
@@ -60,6 +60,12 @@ type OfEvents = fn(&EventStats) -> u64;
 
 /// The value of a producer's family.
 type OfProducer = fn(&ProducerStats) -> u64;
+
+/// The help line of `diolog_state`, which has a sample for each of the [`STATES`].
+pub(super) const STATE_HELP: &str = "1 for the state that the log's device is in, 0 for the others";
+
+/// The states, by the values of the label `state`.
+pub(super) const STATES: [(&str, State); 3] = [("ok", State::Ok), ("full", State::Full), ("failed", State::Failed)];
 
 const fn counter<S>(name: &'static str, help: &'static str, samples: S) -> Family<S> {
     Family { name, kind: FamilyKind::Counter, help, nanoseconds: false, samples }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use metrics::{Label, SharedString, counter, describe_counter, describe_gauge, gauge};
 
-use super::families::{COUNTS, EVENTS, Family, FamilyKind, GAUGES, PRODUCER_COUNTS, PRODUCER_GAUGES};
+use super::families::{
+    COUNTS, EVENTS, Family, FamilyKind, GAUGES, PRODUCER_COUNTS, PRODUCER_GAUGES, STATE_HELP, STATES,
+};
 use super::log_counts::NamedLog;
-use super::{Distribution, EventStats, State, Stats};
+use super::{Distribution, EventStats, Stats};
 use crate::device::DeviceKind;
 
 /// A latency: the name, the help line, and the field.
@@ -105,8 +107,8 @@ fn publish(log: &NamedLog<'_>) {
             None => metric.set(labels(None), 0),
         }
     }
-    describe_gauge!("diolog_state", "1 for the state that the log's device is in, 0 for the others");
-    for (value, state) in [("ok", State::Ok), ("full", State::Full), ("failed", State::Failed)] {
+    describe_gauge!("diolog_state", STATE_HELP);
+    for (value, state) in STATES {
         let is_in = log.open.is_some_and(|stats| stats.state == state);
         gauge!("diolog_state", labels(Some(("state", value)))).set(f64::from(u8::from(is_in)));
     }

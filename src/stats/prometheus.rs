@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::families::{COUNTS, EVENTS, FamilyKind, GAUGES, PRODUCER_COUNTS, PRODUCER_GAUGES};
+use super::families::{COUNTS, EVENTS, FamilyKind, GAUGES, PRODUCER_COUNTS, PRODUCER_GAUGES, STATE_HELP, STATES};
 use super::log_counts::NamedLog;
-use super::{Distribution, EventStats, State, Stats};
+use super::{Distribution, EventStats, Stats};
 
 /// Upper bounds of the buckets of latencies, in nanoseconds: 10 µs to 10 s.
 const BOUNDS_NS: [u64; 19] = [
@@ -83,9 +83,9 @@ fn text_of<'a>(logs: impl Iterator<Item = NamedLog<'a>>) -> String {
             });
         }
     }
-    begin("diolog_state", FamilyKind::Gauge, "1 for the state that the log's device is in, 0 for the others", &mut out);
+    begin("diolog_state", FamilyKind::Gauge, STATE_HELP, &mut out);
     for (log, stats) in &logs {
-        for (name, state) in [("ok", State::Ok), ("full", State::Full), ("failed", State::Failed)] {
+        for (name, state) in STATES {
             let is_in = u8::from(stats.state == state);
             let _ = writeln!(out, "diolog_state{{{log},state=\"{name}\"}} {is_in}");
         }
