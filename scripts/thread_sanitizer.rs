@@ -10,6 +10,9 @@ use std::time::Duration;
 
 const THREADS: usize = 4;
 
+/// How often each race is made: ThreadSanitizer misses accesses of one instant.
+const ROUNDS: usize = 100;
+
 /// A value that any thread may access, in order or not.
 struct Shared(UnsafeCell<usize>);
 
@@ -105,16 +108,28 @@ fn ordered() {
     producer.join().unwrap();
 }
 
+/// Runs `work` in threads that are all alive before any of them begins: ThreadSanitizer may take a
+/// thread that starts after another's end for the same one.
+fn in_threads_at_once(work: impl Fn() + Send + Sync) {
+    let barrier = Barrier::new(THREADS);
+    in_threads(|_| {
+        barrier.wait();
+        work();
+    });
+}
+
 fn unlocked() {
-    let value = Shared::new();
-    in_threads(|_| value.add());
+    for _ in 0..ROUNDS {
+        let value = Shared::new();
+        in_threads_at_once(|| value.add());
+    }
 }
 
 /// The last of some threads changes what the others have read. Without a fence it is not ordered after them.
 fn unfenced() {
-    for _ in 0..100 {
+    for _ in 0..ROUNDS {
         let (value, readers) = (Shared::new(), AtomicUsize::new(THREADS));
-        in_threads(|_| {
+        in_threads_at_once(|| {
             value.read();
             fence(Release);
             if readers.fetch_sub(1, Relaxed) == 1 {
