@@ -8,6 +8,7 @@ use crate::format::{Kind, RecordFlags};
 use crate::gate::{Entered, Gate, Refusal};
 use crate::level::Level;
 use crate::outcome::Outcome;
+use crate::own_thread::{self, Role};
 use crate::recorder::{Recorder, RecorderEnd};
 use crate::ring::{DropCause, Full, ProducerEnd};
 use crate::shared::Shared;
@@ -102,10 +103,14 @@ pub(crate) fn refuse(shared: &Shared, refusal: Refusal) -> Outcome {
     }
 }
 
-/// The bit of a ring's tag that says that no listener gets the record.
-pub(crate) const UNHEARD: u32 = u32::from_le_bytes([0, 0, 0, 1]);
-
 /// The tag of a record in a ring: kind, level and flags. The ring does not use it.
 pub(crate) const fn tag(kind: Kind, level: Level, flags: u8) -> u32 {
     u32::from_le_bytes([kind as u8, level as u8, flags, 0])
+}
+
+/// The same for a record that the calling thread makes. Of those of a listener's thread the last byte says that no
+/// listener gets them.
+pub(crate) fn tag_here(kind: Kind, level: Level, flags: u8) -> u32 {
+    let unheard = own_thread::role() == Role::Listener;
+    tag(kind, level, flags) | u32::from_le_bytes([0, 0, 0, u8::from(unheard)])
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::appendable::Message;
-use crate::attempt::{drop_newest, is_severe, refuse, tag};
+use crate::attempt::{drop_newest, is_severe, refuse, tag_here};
 use crate::clock::Clock;
 use crate::format::Kind;
 use crate::level::Level;
@@ -171,7 +171,7 @@ fn commit(held: HeldRoom<'_>, shared: &Shared, clock: Clock, level: Level) -> Ou
         Ok(entered) => entered,
         Err(refusal) => return refuse(shared, refusal),
     };
-    if !ready.commit(tag(Kind::Message, level, 0), || clock.ticks()) {
+    if !ready.commit(tag_here(Kind::Message, level, 0), || clock.ticks()) {
         return drop_newest(end, DropCause::Full);
     }
     drop(entered);

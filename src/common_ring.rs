@@ -10,14 +10,13 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::appendable::Appendable;
-use crate::attempt::{self, UNHEARD, accepted, drop_newest, enter, flags, is_severe, refuse, tag};
+use crate::attempt::{self, accepted, drop_newest, enter, flags, is_severe, refuse, tag_here};
 use crate::config::Overflow;
 use crate::delays::Delays;
 use crate::error::Error;
 use crate::gate::Refusal;
 use crate::level::Level;
 use crate::outcome::Outcome;
-use crate::own_thread::{self, Role};
 use crate::recorder::{Recorder, RecorderEnd};
 use crate::ring::{DropCause, ProducerEnd};
 use crate::shared::{CommonProducer, Shared};
@@ -134,11 +133,7 @@ impl Attempt<'_> {
         };
         self.record.cut_to(shared.settings.message_bytes_max_in(end.capacity()));
         let record = &*self.record;
-        let mut tag = tag(record.kind(), level, flags(record));
-        if own_thread::role() == Role::Listener {
-            // A listener's own ring would be marked; this one belongs to many threads.
-            tag |= UNHEARD;
-        }
+        let tag = tag_here(record.kind(), level, flags(record));
         let appended =
             end.append(tag, record, || ticks).or_else(|_| end.append_beyond(is_severe(level), tag, record, || ticks));
         let waits = matches!(shared.settings.config.overflow, Overflow::Block | Overflow::BlockFor(_));

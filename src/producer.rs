@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::appendable::{Appendable, Message};
-use crate::attempt::{accepted, append_to_recorder, drop_newest, enter, flags, is_severe, refuse, tag};
+use crate::attempt::{accepted, append_to_recorder, drop_newest, enter, flags, is_severe, refuse, tag, tag_here};
 use crate::clock::Clock;
 use crate::config::Overflow;
 use crate::elsewhere::{Elsewhere, Reentrant};
@@ -75,8 +75,10 @@ impl Producer {
         let message_bytes_max = shared.settings.message_bytes_max_in(end.capacity());
         // The fast path reads the CPU's counter, and passes the gate without a barrier.
         let has_fast_path = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
-        // A record that asks the writer for something takes the slow path. So the fast path need not compare the level.
-        let levels = Level::ALL.iter().filter(|level| !shared.asks_the_writer(**level));
+        // A record that asks the writer for something, or that a listener may get, takes the slow path. So the fast path
+        // need not compare the level.
+        let is_fast = |level: &&Level| !shared.asks_the_writer(**level) && !shared.is_heard(**level);
+        let levels = Level::ALL.iter().filter(is_fast);
         let fast = levels.fold(0_u32, |fast, level| fast | 1 << class(*level));
         end.limit_fast_path(|class| (has_fast_path && fast >> class & 1 != 0).then_some(message_bytes_max));
         Producer::of(shared, id, Some(end), message_bytes_max)
@@ -326,7 +328,7 @@ impl Producer {
         };
         record.cut_to(self.message_bytes_max);
         let accepted = accepted(record);
-        let tag = tag(record.kind(), level, flags(record));
+        let tag = tag_here(record.kind(), level, flags(record));
         // The clock is read after there is room.
         let outcome = match end.append(tag, record, || self.clock.ticks()) {
             Ok(()) => accepted,

@@ -12,7 +12,6 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
-use crate::own_thread::{self, Role};
 use crate::ring::{Budget, ConsumerEnd, DropCounts, ProducerEnd, Ring, RingMaker, RingOptions, Slots};
 use crate::stats::{
     Drained, EngineRingMemoryStats, ExactLooks, ProducerCounts, ProducerStats, Producers, RingMemoryStats,
@@ -24,8 +23,6 @@ pub(crate) struct Arrival {
     pub(crate) id: u32,
     pub(crate) tid: u32,
     pub(crate) name: String,
-    /// Whether listeners get its records. They do not get those of a listener's own thread.
-    pub(crate) is_heard: bool,
     pub(crate) consumer: ConsumerEnd,
     /// Where the writer counts what it takes.
     pub(crate) drained: Arc<Drained>,
@@ -177,8 +174,7 @@ impl Registry {
                 return Err(error);
             }
         };
-        let is_heard = own_thread::role() != Role::Listener;
-        self.admit(&mut inner, Arrival { id, tid, name, is_heard, consumer, drained: Arc::default() }, &producer);
+        self.admit(&mut inner, Arrival { id, tid, name, consumer, drained: Arc::default() }, &producer);
         Ok((id, producer))
     }
 
@@ -195,7 +191,7 @@ impl Registry {
         let mut inner = lock(&self.inner);
         let id = inner.next_id(usize::MAX).inspect_err(|_| self.budget.give_back(capacity_bytes as u64))?;
         inner.has_common = true;
-        let arrival = Arrival { id, tid: 0, name: name.to_owned(), is_heard: true, consumer, drained: Arc::default() };
+        let arrival = Arrival { id, tid: 0, name: name.to_owned(), consumer, drained: Arc::default() };
         self.admit(&mut inner, arrival, &producer);
         Ok((id, producer))
     }

@@ -239,6 +239,11 @@ impl Shared {
             || self.recorder.as_ref().is_some_and(|recorder| recorder.triggers.is_asked_by(level))
     }
 
+    /// Whether a listener gets records of `level`.
+    pub(crate) fn is_heard(&self, level: Level) -> bool {
+        self.settings.config.listeners.iter().any(|(least_severe, _)| level <= least_severe)
+    }
+
     /// Asks the writer for a flush and a snapshot, if an accepted record of `level` [is to do
     /// that](Self::asks_the_writer). Makes no system call: the writer looks for requests a thousand times a second.
     pub(crate) fn ask_the_writer(&self, level: Level) {

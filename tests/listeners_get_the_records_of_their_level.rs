@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use diolog::{
-    Config, Engine, EngineConfig, EventLogs, Level, Listener, LiveRecord, Logger, Missed, Outcome, Overflow, Reader,
-    Value, Verdict,
+    Config, Engine, EngineConfig, EventLogs, Level, Listener, LiveRecord, Logger, Missed, Outcome, Overflow, Producer,
+    Reader, Value, Verdict,
 };
 
 /// A record, as a listener got it or as the files have it.
@@ -310,6 +310,61 @@ fn what_a_listener_logs_is_in_the_log_and_given_to_no_listener() {
     let messages: Vec<_> = in_files(&path).into_iter().map(|record| record.message).collect();
     assert!(messages.iter().filter(|message| *message == "heard: message").count() >= 49);
     assert!(messages.iter().filter(|message| message.starts_with("heard sequence=")).count() >= 49);
+}
+
+/// Logs through a producer of another thread, and makes one for another thread.
+#[derive(Default)]
+struct Exchanges {
+    logger: OnceLock<Logger>,
+    given: Mutex<Option<Producer>>,
+    made: Mutex<Option<Producer>>,
+    keeps: Keeps,
+}
+
+impl Listener for Exchanges {
+    fn record(&self, record: &LiveRecord<'_>) {
+        let mut given = self.given.lock().expect("no panic");
+        let producer = given.as_mut().expect("set before the first record");
+        assert_eq!(producer.log(Level::Info, "heard"), Outcome::Written);
+        assert_eq!(diolog::info!(producer, "heard {sequence}", sequence = record.sequence()), Outcome::Written);
+        assert_eq!(producer.log_args(Level::Info, format_args!("heard {}", record.sequence())), Outcome::Written);
+        let mut claim = producer.claim(Level::Info, 5).expect("room");
+        claim.copy_from_slice(b"heard");
+        assert_eq!(claim.commit(), Outcome::Written);
+        let logger = self.logger.get().expect("set before the first record");
+        let mut made = self.made.lock().expect("no panic");
+        made.get_or_insert_with(|| logger.producer_named("made on the listener's thread").expect("a ring"));
+        self.keeps.record(record);
+    }
+}
+
+#[test]
+fn the_thread_that_logs_a_record_decides_whether_listeners_get_it_and_not_the_one_that_made_the_producer() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let exchanges = Arc::new(Exchanges::default());
+    let logger = Logger::open(support::config(&path).listener(Level::Info, exchanges.clone())).expect("a log");
+    *exchanges.given.lock().expect("no panic") = Some(logger.producer_named("made elsewhere").expect("a ring"));
+    exchanges.logger.set(logger.clone()).expect("once");
+    (0..20).for_each(|_| assert_eq!(logger.log(Level::Info, "message"), Outcome::Written));
+    while exchanges.keeps.messages().len() < 20 {
+        std::thread::yield_now();
+    }
+    let made = exchanges.made.lock().expect("no panic").take().expect("made at the first record");
+    assert_eq!(made.log(Level::Info, "by a thread of the program"), Outcome::Written);
+    let given = exchanges.given.lock().expect("no panic");
+    let producer = given.as_ref().expect("set above");
+    assert_eq!(producer.log(Level::Info, "by a thread of the program"), Outcome::Written);
+    drop(given);
+    while exchanges.keeps.messages().len() < 22 {
+        std::thread::yield_now();
+    }
+    logger.close().expect("closed");
+    let mut heard = exchanges.keeps.messages();
+    assert_eq!(heard.split_off(20), ["by a thread of the program"; 2]);
+    assert_eq!(heard, ["message"; 20]);
+    let messages: Vec<_> = in_files(&path).into_iter().map(|record| record.message).collect();
+    assert_eq!(messages.iter().filter(|message| message.starts_with("heard")).count(), 22 * 4);
 }
 
 #[test]

@@ -174,8 +174,7 @@ impl Writer {
     fn new(packs: bool, block_bytes: usize) -> Writer {
         let source = |id| {
             let (producer, consumer) = ring(RingOptions::window(64 << 10)).expect("a ring");
-            let arrival =
-                Arrival { id, tid: 1, name: String::new(), is_heard: true, consumer, drained: Default::default() };
+            let arrival = Arrival { id, tid: 1, name: String::new(), consumer, drained: Default::default() };
             (producer, Source::new(arrival, block_bytes, 1))
         };
         Writer {

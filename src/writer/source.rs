@@ -21,8 +21,6 @@ pub(crate) struct Source {
     pub(crate) id: u32,
     tid: u32,
     name: String,
-    /// Whether listeners get its records.
-    is_heard: bool,
     pub(crate) consumer: ConsumerEnd,
     pub(super) patience: Patience,
     /// Bytes that the last look found due, and that were not taken since.
@@ -88,7 +86,6 @@ impl Source {
             id: arrival.id,
             tid: arrival.tid,
             name: arrival.name,
-            is_heard: arrival.is_heard,
             closed_bytes: arrival.consumer.taken_bytes(),
             patience: Patience::new(arrival.consumer.capacity(), block_bytes, blocks_begun),
             consumer: arrival.consumer,
@@ -181,7 +178,7 @@ impl Source {
         let mut kept_plain = None;
         loop {
             let begin = self.consumer.taken_bytes();
-            let ended = if target.taps.any() && self.is_heard {
+            let ended = if target.taps.any() {
                 self.move_records_as::<true>(target, piece_bytes, packs, kept_plain)
             } else {
                 self.move_records_as::<false>(target, piece_bytes, packs, kept_plain)
@@ -429,7 +426,7 @@ mod tests {
     fn source() -> (ProducerEnd, Source) {
         let (producer, consumer) = ring(RingOptions::window(CAPACITY_BYTES)).expect("a ring");
         producer.append(0, b"a record", || 0).expect("room");
-        let arrival = Arrival { id: 1, tid: 1, name: String::new(), is_heard: true, consumer, drained: Arc::default() };
+        let arrival = Arrival { id: 1, tid: 1, name: String::new(), consumer, drained: Arc::default() };
         let mut source = Source::new(arrival, CAPACITY_BYTES, 1);
         assert_eq!(source.look(0, 1, false).due_bytes, 0);
         (producer, source)
