@@ -77,7 +77,7 @@
 //!   [`rotate_on_hangup`](Config::rotate_on_hangup).
 //! - `log`: `LogBridge`, which logs what a program and its libraries log by the crate `log`.
 //! - `tracing`: `TracingBridge`, the same for the crate `tracing`, with its spans.
-//! - `time-zones`: `RotateAt::DailyLocal`, which ends segments at the local midnight.
+//! - `time-zones`: `RotateAt::DailyLocal` and `HourlyLocal`, which end segments at the local midnight and full hours.
 //! - `metrics`: `Stats::publish_metrics`, which hands the figures to the crate `metrics`.
 //! - `cli`: the `diolog` command: `write`, `run`, `cat`, `tail`, `info`, `snapshots`, `verify`, `recover`, `top`,
 //!   `bench`.

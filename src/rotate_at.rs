@@ -15,23 +15,29 @@ pub enum RotateAt {
     Hourly,
     /// At midnight in UTC.
     Daily,
-    /// At midnight in the time zone that the system or the variable `TZ` names, whatever the length of the day; in UTC
-    /// if none is known, which a note in the log says. The zone is read when the log is opened. This needs the feature
-    /// `time-zones`.
+    /// At each full hour in the time zone that the system or the variable `TZ` names; in UTC if none is known, which a
+    /// note in the log says. Only in zones that are not whole hours from UTC, such as India's, are these other times than
+    /// [`Hourly`](RotateAt::Hourly) has. The zone is read when the log is opened. This needs the feature `time-zones`.
+    #[cfg(feature = "time-zones")]
+    HourlyLocal,
+    /// At midnight in that time zone, whatever the length of the day. This needs the feature `time-zones`.
     #[cfg(feature = "time-zones")]
     DailyLocal,
 }
 
 const HOURLY: &str = "hourly";
 const DAILY: &str = "daily";
+const HOURLY_LOCAL: &str = "hourly_local";
 const DAILY_LOCAL: &str = "daily_local";
 
-/// As in TOML: `hourly`, `daily`, `daily_local`.
+/// As in TOML: `hourly`, `daily`, `hourly_local`, `daily_local`.
 impl fmt::Display for RotateAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             RotateAt::Hourly => HOURLY,
             RotateAt::Daily => DAILY,
+            #[cfg(feature = "time-zones")]
+            RotateAt::HourlyLocal => HOURLY_LOCAL,
             #[cfg(feature = "time-zones")]
             RotateAt::DailyLocal => DAILY_LOCAL,
         })
@@ -47,9 +53,9 @@ pub struct ParseRotateAtError {
 impl fmt::Display for ParseRotateAtError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.needs_feature {
-            return write!(f, "{DAILY_LOCAL} needs diolog's feature time-zones; use {HOURLY} or {DAILY}, in UTC");
+            return write!(f, "local times need diolog's feature time-zones; use {HOURLY} or {DAILY}, in UTC");
         }
-        write!(f, "use {HOURLY}, {DAILY} or {DAILY_LOCAL}")
+        write!(f, "use {HOURLY}, {DAILY}, {HOURLY_LOCAL} or {DAILY_LOCAL}")
     }
 }
 
@@ -64,8 +70,10 @@ impl FromStr for RotateAt {
             HOURLY => Ok(RotateAt::Hourly),
             DAILY => Ok(RotateAt::Daily),
             #[cfg(feature = "time-zones")]
+            HOURLY_LOCAL => Ok(RotateAt::HourlyLocal),
+            #[cfg(feature = "time-zones")]
             DAILY_LOCAL => Ok(RotateAt::DailyLocal),
-            _ => Err(ParseRotateAtError { needs_feature: text == DAILY_LOCAL }),
+            _ => Err(ParseRotateAtError { needs_feature: [HOURLY_LOCAL, DAILY_LOCAL].contains(&text) }),
         }
     }
 }
@@ -76,6 +84,8 @@ pub(crate) enum Times {
     /// A moment each time that this many nanoseconds have passed since 1970.
     Every(i64),
     #[cfg(feature = "time-zones")]
+    Hours(jiff::tz::TimeZone),
+    #[cfg(feature = "time-zones")]
     Midnights(jiff::tz::TimeZone),
 }
 
@@ -85,10 +95,11 @@ impl Times {
         match self {
             Times::Every(_) => None,
             #[cfg(feature = "time-zones")]
-            Times::Midnights(zone) => zone.is_unknown().then(|| {
+            Times::Hours(zone) | Times::Midnights(zone) => zone.is_unknown().then(|| {
                 let variable =
                     std::env::var_os("TZ").map_or_else(|| "is not set".into(), |zone| format!("is {zone:?}"));
-                format!("the local time zone is not known (TZ {variable}): segments end at midnight in UTC")
+                let times = if matches!(self, Times::Hours(_)) { "full hours" } else { "midnight" };
+                format!("the local time zone is not known (TZ {variable}): segments end at {times} in UTC")
             }),
         }
     }
@@ -98,6 +109,8 @@ impl Times {
             RotateAt::Hourly => Times::Every(HOUR_NS),
             RotateAt::Daily => Times::Every(DAY_NS),
             #[cfg(feature = "time-zones")]
+            RotateAt::HourlyLocal => Times::Hours(jiff::tz::TimeZone::system()),
+            #[cfg(feature = "time-zones")]
             RotateAt::DailyLocal => Times::Midnights(jiff::tz::TimeZone::system()),
         }
     }
@@ -105,7 +118,9 @@ impl Times {
     /// The first time after `unix_ns`, both in nanoseconds since 1970.
     pub(crate) fn after(&self, unix_ns: i64) -> i64 {
         match self {
-            Times::Every(period_ns) => (unix_ns.div_euclid(*period_ns)).saturating_add(1).saturating_mul(*period_ns),
+            Times::Every(period_ns) => next_multiple(unix_ns, *period_ns),
+            #[cfg(feature = "time-zones")]
+            Times::Hours(zone) => full_hour_after(zone, unix_ns).unwrap_or(i64::MAX),
             #[cfg(feature = "time-zones")]
             Times::Midnights(zone) => midnight_after(zone, unix_ns).unwrap_or(i64::MAX),
         }
@@ -115,11 +130,27 @@ impl Times {
     pub(crate) fn longest_ns(&self) -> i64 {
         match self {
             Times::Every(period_ns) => *period_ns,
+            #[cfg(feature = "time-zones")]
+            Times::Hours(_) => HOUR_NS,
             // The clock may be set back by an hour, and some zones have left out a day or had one twice.
             #[cfg(feature = "time-zones")]
             Times::Midnights(_) => 2 * DAY_NS,
         }
     }
+}
+
+/// The first multiple of `period_ns` after `time_ns`.
+fn next_multiple(time_ns: i64, period_ns: i64) -> i64 {
+    time_ns.div_euclid(period_ns).saturating_add(1).saturating_mul(period_ns)
+}
+
+/// `None` beyond the years that the library knows. If the clock is changed in between, by less than an hour as some zones
+/// do, it is the full hour of the clock as it was before.
+#[cfg(feature = "time-zones")]
+fn full_hour_after(zone: &jiff::tz::TimeZone, unix_ns: i64) -> Option<i64> {
+    let now = jiff::Timestamp::from_nanosecond(unix_ns.into()).ok()?;
+    let offset_ns = i64::from(zone.to_offset(now).seconds()) * 1_000_000_000;
+    Some(next_multiple(unix_ns.checked_add(offset_ns)?, HOUR_NS).saturating_sub(offset_ns))
 }
 
 /// `None` beyond the years that the library knows.
@@ -141,10 +172,13 @@ mod tests {
             assert_eq!(at.to_string().parse(), Ok(at));
         }
         let error = "weekly".parse::<RotateAt>().expect_err("unknown");
-        assert_eq!(error.to_string(), "use hourly, daily or daily_local");
-        let local = "daily_local".parse::<RotateAt>();
-        assert!(cfg!(feature = "time-zones") == local.is_ok());
-        assert!(local.map_or_else(|error| error.to_string().contains("feature time-zones"), |_| true));
+        assert_eq!(error.to_string(), "use hourly, daily, hourly_local or daily_local");
+        for local in ["hourly_local", "daily_local"] {
+            match local.parse::<RotateAt>() {
+                Ok(at) => assert!(cfg!(feature = "time-zones") && at.to_string() == local),
+                Err(error) => assert!(!cfg!(feature = "time-zones") && error.to_string().contains("time-zones")),
+            }
+        }
     }
 
     #[test]
@@ -161,14 +195,35 @@ mod tests {
     }
 
     #[cfg(feature = "time-zones")]
+    fn at(text: &str) -> i64 {
+        let time: jiff::Timestamp = text.parse().expect("a time");
+        i64::try_from(time.as_nanosecond()).expect("in range")
+    }
+
+    #[cfg(feature = "time-zones")]
+    #[test]
+    fn full_hours_are_those_of_the_zone_also_when_its_clock_is_changed() {
+        let half = Times::Hours(jiff::tz::TimeZone::posix("IST-5:30").expect("a zone"));
+        // Its clock is changed by half an hour.
+        let changes = Times::Hours(jiff::tz::TimeZone::posix("<+1030>-10:30<+11>-11,M10.1.0,M4.1.0").expect("a zone"));
+        for (times, now, next) in [
+            (&half, "2026-01-15T12:00:00Z", "2026-01-15T12:30:00Z"),
+            (&half, "2026-01-15T12:30:00Z", "2026-01-15T13:30:00Z"),
+            (&changes, "2026-06-15T12:45:00Z", "2026-06-15T13:30:00Z"),
+            (&changes, "2026-10-03T15:00:00Z", "2026-10-03T15:30:00Z"),
+            (&changes, "2026-10-03T15:30:00Z", "2026-10-03T16:00:00Z"),
+            (&changes, "2026-10-03T16:00:00Z", "2026-10-03T17:00:00Z"),
+        ] {
+            assert_eq!(times.after(at(now)), at(next), "{now}");
+        }
+        assert_eq!(half.after(i64::MAX), i64::MAX);
+    }
+
+    #[cfg(feature = "time-zones")]
     #[test]
     fn midnights_are_those_of_the_zone_also_when_its_clock_is_changed() {
         let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a zone");
         let times = Times::Midnights(zone);
-        let at = |text: &str| {
-            let time: jiff::Timestamp = text.parse().expect("a time");
-            i64::try_from(time.as_nanosecond()).expect("in range")
-        };
         for (now, next) in [
             ("2026-01-15T12:00:00Z", "2026-01-15T23:00:00Z"),
             ("2026-01-15T23:00:00Z", "2026-01-16T23:00:00Z"),

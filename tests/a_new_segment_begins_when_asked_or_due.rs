@@ -253,38 +253,49 @@ fn unix_seconds() -> u64 {
 #[cfg(all(target_os = "linux", feature = "time-zones"))]
 #[test]
 fn a_segment_ends_at_midnight_of_the_local_time_zone() {
-    const TEST: &str = "a_segment_ends_at_midnight_of_the_local_time_zone";
-    if let Some(midnight) = support::role() {
+    a_segment_ends("a_segment_ends_at_midnight_of_the_local_time_zone", diolog::RotateAt::DailyLocal, 24 * 3600);
+}
+
+#[cfg(all(target_os = "linux", feature = "time-zones"))]
+#[test]
+fn a_segment_ends_at_a_full_hour_of_the_local_time_zone() {
+    a_segment_ends("a_segment_ends_at_a_full_hour_of_the_local_time_zone", diolog::RotateAt::HourlyLocal, 3600);
+}
+
+/// Runs children with time zones in which `at`, which is every `period` seconds, is soon.
+#[cfg(all(target_os = "linux", feature = "time-zones"))]
+fn a_segment_ends(test: &str, at: diolog::RotateAt, period: u64) {
+    if let Some(due) = support::role() {
         let path = support::child_directory();
-        let logger = Logger::open(support::config(&path).rotate_at(diolog::RotateAt::DailyLocal)).expect("a log");
-        let midnight: u64 = midnight.parse().expect("a number");
+        let logger = Logger::open(support::config(&path).rotate_at(at)).expect("a log");
+        let due: u64 = due.parse().expect("a number");
         let mut logged = unix_seconds();
-        if logged >= midnight {
+        if logged >= due {
             std::fs::write(path.with_extension("late"), "").expect("writable");
             return;
         }
         // A record a second: more would fill the segment.
         while logger.stats().segments < 2 {
             let now = unix_seconds();
-            if now != logged || now >= midnight {
+            if now != logged || now >= due {
                 logger.log(Level::Info, "tick");
                 logger.flush().expect("a disk");
                 logged = now;
             }
             std::thread::yield_now();
         }
-        assert!(unix_seconds() >= midnight, "not before");
+        assert!(unix_seconds() >= due, "not before");
         return logger.close().map(drop).expect("a clean end");
     }
     let directory = support::directory();
-    // The child may be slow to begin. Then its midnight is a day away.
+    // The child may be slow to begin. Then the time that it waits for is a period away.
     for seconds in [3, 10, 60, 600] {
         let path = directory.path().join(seconds.to_string());
-        let midnight = unix_seconds() + seconds;
-        let until = (24 * 3600 - midnight % (24 * 3600)) % (24 * 3600);
+        let due = unix_seconds() + seconds;
+        let until = (period - due % period) % period;
         // The local time is ahead of UTC by this, which the variable says with a minus.
         let zone = format!("LOC-{:02}:{:02}:{:02}", until / 3600, until / 60 % 60, until % 60);
-        let output = support::child_command(TEST, &midnight.to_string(), &path).env("TZ", zone).output();
+        let output = support::child_command(test, &due.to_string(), &path).env("TZ", zone).output();
         support::child::assert_success(&output.expect("a child process"));
         if !path.with_extension("late").exists() {
             assert_eq!(numbers(&path), [1, 2]);
@@ -299,19 +310,23 @@ fn a_segment_ends_at_midnight_of_the_local_time_zone() {
 fn a_time_zone_that_is_not_known_is_noted_in_the_log() {
     const TEST: &str = "a_time_zone_that_is_not_known_is_noted_in_the_log";
     if let Some(role) = support::role() {
-        let config = support::config(support::child_directory());
-        let local = role == "local";
-        let config = config.rotate_at(if local { diolog::RotateAt::DailyLocal } else { diolog::RotateAt::Daily });
+        let at = role.parse().expect("a word");
+        let config = support::config(support::child_directory()).rotate_at(at);
         return Logger::open(config).expect("a log").close().map(drop).expect("a clean end");
     }
     for (role, zone, noted) in [
         (
-            "local",
+            "daily_local",
             "No/Where",
             &["the local time zone is not known (TZ is \"No/Where\"): segments end at midnight in UTC"][..],
         ),
-        ("local", "LOC-02:00", &[]),
-        ("utc", "No/Where", &[]),
+        (
+            "hourly_local",
+            "No/Where",
+            &["the local time zone is not known (TZ is \"No/Where\"): segments end at full hours in UTC"],
+        ),
+        ("daily_local", "LOC-02:00", &[]),
+        ("daily", "No/Where", &[]),
     ] {
         let directory = support::directory();
         let path = directory.path().join("log");

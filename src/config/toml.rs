@@ -20,7 +20,7 @@ impl Config {
     /// `"100 ms"`, a level is its name in any case. All other names have one spelling, that of the keys: `overflow` is
     /// `"drop_newest"`, `"block"`, `"overwrite_oldest"` or `{ block_for = "5 ms" }`, `device` is `"auto"`, `"direct"`,
     /// `"io_uring"`, `"pwrite"` or `"buffered"`, `rotate_at` is `"hourly"`, `"daily"` or, with the feature
-    /// `time-zones`, `"daily_local"`, `ring_memory` is `"private"`, `"shared"` for
+    /// `time-zones`, `"hourly_local"` or `"daily_local"`, `ring_memory` is `"private"`, `"shared"` for
     /// [`RingMemory::shared`](crate::RingMemory::shared), or a path with a slash in it. A level may have directives, as
     /// `"info,my_service::net=debug"`; permission bits are octal, `0o640` or `"0640"`. [Listeners](Config::listener)
     /// have no key. Whether the values are valid and fit each other is checked at open.

@@ -254,7 +254,7 @@ impl Visitor<'_> for Times {
     type Value = RotateAt;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"hourly\", \"daily\" or \"daily_local\"")
+        f.write_str("\"hourly\", \"daily\", \"hourly_local\" or \"daily_local\"")
     }
 
     fn visit_str<E: de::Error>(self, words: &str) -> Result<RotateAt, E> {
