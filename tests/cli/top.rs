@@ -15,7 +15,7 @@ fn figures(log: &str) -> Value {
 #[cfg(all(target_os = "linux", not(diolog_portable)))]
 mod in_use {
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-    use std::process::{ChildStdin, Command, Stdio};
+    use std::process::{Child, ChildStdin, Command, Stdio};
 
     use serde_json::Value;
 
@@ -106,6 +106,9 @@ mod in_use {
         assert_eq!(status(&top.wait_with_output().expect("its end")), 0, "its reader has gone");
     }
 
+    /// What stands before each screen.
+    const CLEAR: &str = "\x1b[H\x1b[2J";
+
     /// Reads until `text` has come.
     fn read_until(shown: &mut String, text: &str, output: &mut impl std::io::Read) {
         let mut bytes = [0; 4096];
@@ -116,22 +119,52 @@ mod in_use {
         }
     }
 
+    /// Runs `line` in a shell on a terminal, which `script` provides; it passes on what is typed.
+    fn on_a_terminal(line: &str) -> std::io::Result<Child> {
+        let mut script = Command::new("script");
+        script.args(["-q", "-c", line, "/dev/null"]).env("TERM", "xterm").env_remove("DIOLOG_LEVEL");
+        script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+    }
+
+    #[test]
+    fn more_logs_than_a_terminal_has_room_for_are_rows_of_a_table_up_to_its_last_line() {
+        let place = Place::new();
+        let paths: Vec<_> = (1..=5).map(|number| place.log().with_file_name(format!("log-{number}"))).collect();
+        for path in &paths {
+            assert_eq!(status(&run(["write".as_ref(), path.as_os_str()], b"a line\n")), 0);
+        }
+        let logs = paths.iter().map(|path| format!("'{}'", path.display())).collect::<Vec<_>>().join(" ");
+        let program = env!("CARGO_BIN_EXE_diolog");
+        let mut terminal = match on_a_terminal(&format!("stty rows 5 columns 150; {program} top {logs}")) {
+            Ok(terminal) => terminal,
+            Err(error) => return support::not_shown("top on a small terminal", format!("script: {error}")),
+        };
+        let (mut typed, mut output) = (terminal.stdin.take().expect("piped"), terminal.stdout.take().expect("piped"));
+        let mut shown = String::new();
+        read_until(&mut shown, "and 3 more logs", &mut output);
+        typed.write_all(b"\x03").expect("typed");
+        output.read_to_string(&mut shown).expect("readable");
+        terminal.wait().expect("its end");
+        let screen = shown.split(CLEAR).nth(1).expect("a screen");
+        let lines: Vec<_> = screen.lines().map(str::trim_end).collect();
+        assert!(lines[0].starts_with("log ") && lines[0].ends_with("age  state"), "{shown:?}");
+        for (line, path) in lines[1..].iter().zip(&paths[..2]) {
+            assert!(line.starts_with(&path.display().to_string()) && line.ends_with("not in use"), "{shown:?}");
+        }
+        assert_eq!(lines[3], "and 3 more logs: a larger terminal shows them", "{shown:?}");
+    }
+
     #[test]
     fn on_a_terminal_the_figures_are_shown_in_place_and_ctrl_c_leaves_it_as_it_was() {
-        const CLEAR: &str = "\x1b[H\x1b[2J";
         let place = Place::new();
         let log = place.log();
         let log = log.to_str().expect("UTF-8");
         let (mut writer, mut lines) = start_writer(log);
         log_until_there_are_figures(&mut lines, log);
 
-        // `script` provides the terminal, and passes on what is typed.
         let program = env!("CARGO_BIN_EXE_diolog");
         let line = format!("trap : INT; stty -g; {program} top '{log}'; echo \"status $?\"; stty -g");
-        let mut script = Command::new("script");
-        script.args(["-q", "-c", &line, "/dev/null"]).env("TERM", "xterm").env_remove("DIOLOG_LEVEL");
-        let spawned = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut terminal = match spawned {
+        let mut terminal = match on_a_terminal(&line) {
             Ok(terminal) => terminal,
             Err(error) => {
                 drop(lines);

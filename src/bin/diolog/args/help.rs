@@ -141,9 +141,11 @@ pub(super) const TOP: &str = "Examples:
 
 A writer leaves its figures in blocks that it writes anyway, at most once a second. While nothing is logged, they do \
 not change, and their age grows. Counts are those of the last run. Rates and latencies are those between its last two \
-figures. The figures of a closed log are final, and have no rates. Waits for room, beside the rings, are what producers do \
-under the policy that waits, as that of `diolog write`. Losses are shown, and do not change the exit status: `diolog verify` judges a \
-log.
+figures. The figures of a closed log are final, and have no rates. On a terminal that has no room for the figures of \
+all logs, each log is a row of a table; those that lose records come first.
+
+Waits for room, beside the rings, are what producers do under the policy that waits, as that of `diolog write`. Losses \
+are shown, and do not change the exit status: `diolog verify` judges a log.
 
 Exit status:
   0    all figures that there are were shown; also after Ctrl-C

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use diolog::FiguresReader;
+use terminal_size::{Height, terminal_size};
 
 use crate::args::{ReportFormat, Top};
 use crate::exit::{Failure, Status};
 use crate::input::signals::{self, Asked};
 use crate::text::escape;
 use crate::text::output::{Output, stdout_is_terminal};
-use crate::text::top::{Seen, json, line, lines};
+use crate::text::top::{Seen, json, line, lines, rows};
 use crate::text::when::When;
 
 /// The time between two looks: a writer leaves figures once a second.
@@ -25,7 +26,7 @@ const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
 /// How figures are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// Lines for each log, in the place of the last ones.
+    /// Lines for each log, in the place of the last ones; a row for each if they are too many for the terminal.
     InPlace,
     /// Lines for each log, once.
     Once,
@@ -48,12 +49,15 @@ pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
     let mut are_newer = vec![true; logs.len()];
     loop {
         let next = Instant::now() + INTERVAL;
-        if form == Form::InPlace {
-            output.line().extend_from_slice(CLEAR);
-        }
-        for ((path, log), is_newer) in arguments.paths.iter().zip(&logs).zip(&are_newer) {
-            if form != Form::Json || *is_newer {
-                show(path, log, form, arguments.producers, output.line());
+        let now_unix_ns = unix_ns();
+        let seen = arguments.paths.iter().zip(&logs).map(|(path, log)| look(path, log, now_unix_ns));
+        match form {
+            Form::InPlace => fill_screen(&seen.collect::<Vec<_>>(), arguments.producers, output.line()),
+            Form::Once => seen.for_each(|seen| lines(&seen, arguments.producers, output.line())),
+            Form::Lines => seen.for_each(|seen| line(&seen, &When::utc().format(now_unix_ns), output.line())),
+            Form::Json => {
+                let newer = seen.zip(&are_newer).filter(|(_, is_newer)| **is_newer);
+                newer.for_each(|(seen, _)| escape::json_value(&json(&seen), output.line()));
             }
         }
         output.flush()?;
@@ -71,24 +75,35 @@ pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
     }
 }
 
-/// Appends the figures of one log.
-fn show(path: &Path, log: &FiguresReader, form: Form, producers: usize, out: &mut Vec<u8>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_unix_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-    let seen = Seen {
+/// What is known of a log now.
+fn look<'a>(path: &'a Path, log: &'a FiguresReader, now_unix_ns: i64) -> Seen<'a> {
+    Seen {
         path,
         newest: log.newest(),
         previous: log.previous(),
         in_use: log.in_use(),
         pid: log.in_use_by(),
         now_unix_ns,
-    };
-    match form {
-        Form::InPlace | Form::Once => lines(&seen, producers, out),
-        Form::Lines => {
-            line(&seen, &When::utc().format(now_unix_ns), out);
-            out.push(b'\n');
-        }
-        Form::Json => escape::json_value(&json(&seen), out),
+    }
+}
+
+/// The wall time, in nanoseconds since the Unix epoch.
+fn unix_ns() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Appends what a terminal shows in place of the last screen.
+fn fill_screen(logs: &[Seen<'_>], producers: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(CLEAR);
+    let begin = out.len();
+    logs.iter().for_each(|seen| lines(seen, producers, out));
+    let Some((_, Height(height))) = terminal_size() else { return };
+    let height = usize::from(height);
+    // The cursor stands in a line of its own.
+    let is_too_long = out[begin..].iter().filter(|byte| **byte == b'\n').count() >= height;
+    if logs.len() > 1 && is_too_long {
+        out.truncate(begin);
+        rows(logs, height, out);
     }
 }

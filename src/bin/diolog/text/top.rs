@@ -1,5 +1,7 @@
-//! The figures of a log as `diolog top` shows them: a few lines on a terminal, one line in a pipe, an object in JSON.
+//! The figures of a log as `diolog top` shows them: a few lines on a terminal, or a row among those of many logs; one line
+//! in a pipe; an object in JSON.
 
+use std::cmp::Reverse;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -129,11 +131,81 @@ pub(crate) fn lines(seen: &Seen<'_>, producers: usize, out: &mut Vec<u8>) {
     table(figures, producers, out);
 }
 
-/// Appends the one line for a pipe, without its end.
+/// Appends a row for each log, the busiest first: as many as fit into `height` lines, the cursor's included.
+pub(crate) fn rows(logs: &[Seen<'_>], height: usize, out: &mut Vec<u8>) {
+    let mut logs: Vec<_> = logs.iter().collect();
+    // Those that lose records now come first, then those that lost some before, each by what is written.
+    logs.sort_by_cached_key(|seen| {
+        let grown =
+            |count: fn(&Figures) -> u64| seen.between(&count).filter(|_| seen.grows()).map_or(0, |grown| grown.0);
+        let has_lost = seen.newest.is_some_and(|figures| figures.lost() > 0);
+        Reverse((grown(Figures::lost), has_lost, grown(|figures| figures.written)))
+    });
+    let mut table = Table::new(&[
+        ("log", Side::Left),
+        ("records/s", Side::Right),
+        ("lost/s", Side::Right),
+        ("lost", Side::Right),
+        ("disk/s", Side::Right),
+        ("write p99", Side::Right),
+        ("fullest", Side::Right),
+        ("age", Side::Right),
+        ("state", Side::Left),
+    ]);
+    // Without the headings, the line for the other logs, and the cursor's.
+    let shown = logs.len().min(height.saturating_sub(3).max(1));
+    logs[..shown].iter().for_each(|seen| table.row(row(seen)));
+    table.write(0, out);
+    if shown < logs.len() {
+        let more = units::counted((logs.len() - shown) as u64, "more log");
+        // Writing to memory does not fail.
+        let _ = writeln!(out, "and {more}: a larger terminal shows them");
+    }
+}
+
+/// The cells of a log in [`rows`].
+fn row(seen: &Seen<'_>) -> Vec<String> {
+    let path = escape::path(seen.path);
+    let nothing = || "-".to_owned();
+    let Some(figures) = seen.newest else {
+        let mut cells = vec![path];
+        cells.resize_with(8, nothing);
+        cells.push(seen.without_figures().to_owned());
+        return cells;
+    };
+    let now = |rate: String| if seen.grows() { rate } else { nothing() };
+    let write_p99 = match figures.writes.count {
+        0 => nothing(),
+        _ => units::duration(Duration::from_nanos(figures.writes.p99_ns)),
+    };
+    vec![
+        path,
+        now(seen.rate(|figures| figures.written)),
+        now(seen.rate(Figures::lost)),
+        units::grouped(figures.lost()),
+        now(seen.bytes_rate(|figures| figures.durable_bytes)),
+        now(write_p99),
+        now(fullest_part(figures).unwrap_or_else(nothing)),
+        units::duration(seen.age(figures)),
+        if seen.grows() { state(figures.state).to_owned() } else { seen.writer() },
+    ]
+}
+
+/// How full the fullest ring is.
+fn fullest_part(figures: &Figures) -> Option<String> {
+    figures.fullest.first().map(|row| part(row.held_bytes, row.ring_bytes))
+}
+
+/// A part of a ring.
+fn part(bytes: u64, of: u64) -> String {
+    format!("{} %", bytes.saturating_mul(100) / of.max(1))
+}
+
+/// Appends the one line for a pipe.
 pub(crate) fn line(seen: &Seen<'_>, time: &str, out: &mut Vec<u8>) {
     let path = escape::path(seen.path);
     let Some(figures) = seen.newest else {
-        let _ = write!(out, "{time} {path}: {}, {}", seen.writer(), seen.without_figures());
+        let _ = writeln!(out, "{time} {path}: {}, {}", seen.writer(), seen.without_figures());
         return;
     };
     let age = units::duration(seen.age(figures));
@@ -142,13 +214,11 @@ pub(crate) fn line(seen: &Seen<'_>, time: &str, out: &mut Vec<u8>) {
         let state = state(figures.state);
         let (writer, by_then) = (seen.writer(), if seen.are_cut_off() { " by then" } else { "" });
         let counts = format!("{written} written, {lost} lost{by_then}");
-        let _ = write!(out, "{time} {path}: {writer}; {counts}, {state}, figures {age} old");
+        let _ = writeln!(out, "{time} {path}: {writer}; {counts}, {state}, figures {age} old");
         return;
     }
-    let fullest = figures.fullest.first().map_or_else(String::new, |row| {
-        format!(", fullest ring {} %", row.held_bytes.saturating_mul(100) / row.ring_bytes.max(1))
-    });
-    let _ = write!(
+    let fullest = fullest_part(figures).map_or_else(String::new, |part| format!(", fullest ring {part}"));
+    let _ = writeln!(
         out,
         "{time} {path}: {} records/s, {} lost/s, {} lost, {}/s, writes {}{fullest}, {}, {age} old",
         seen.rate(|figures| figures.written),
@@ -182,7 +252,6 @@ fn table(figures: &Figures, most: usize, out: &mut Vec<u8>) {
         ("lost", Side::Right),
         ("waited", Side::Right),
     ]);
-    let part = |bytes: u64, of: u64| format!("{} %", bytes.saturating_mul(100) / of.max(1));
     for row in figures.fullest.iter().take(most) {
         table.row(vec![
             escape::producer(row.id, &row.name),
@@ -258,10 +327,57 @@ mod tests {
         line(&seen, "now", &mut out);
         let text = String::from_utf8(out).expect("UTF-8");
         let writer = "written by process 7";
-        assert_eq!(text, format!("orders: {writer}, no figures yet\nnow orders: {writer}, no figures yet"));
+        assert_eq!(text, format!("orders: {writer}, no figures yet\nnow orders: {writer}, no figures yet\n"));
         assert_eq!(json(&seen)["figures"], Value::Null);
         let mut out = Vec::new();
         line(&Seen { in_use: InUse::No, pid: None, ..seen }, "now", &mut out);
-        assert_eq!(String::from_utf8(out).expect("UTF-8"), "now orders: not in use, left no figures");
+        assert_eq!(String::from_utf8(out).expect("UTF-8"), "now orders: not in use, left no figures\n");
+    }
+
+    #[test]
+    fn a_table_has_the_logs_that_lose_records_first_and_ends_with_the_height() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("log");
+        diolog::Logger::open(diolog::Config::new(&path)).expect("a log").close().expect("closed");
+        let of_a_log = diolog::FiguresReader::open(&path).expect("a log").newest().expect("figures").clone();
+        let figures = |written, dropped, at_ns| {
+            let mut figures = of_a_log.clone();
+            figures.written = written;
+            figures.dropped_by.ring_full = dropped;
+            figures.monotonic_ns = at_ns;
+            figures
+        };
+        let second = 1_000_000_000;
+        let rows_of = [
+            ("quiet", [figures(5, 0, 0), figures(5, 0, second)]),
+            ("busy", [figures(5, 0, 0), figures(50_005, 0, second)]),
+            ("lost", [figures(5, 7, 0), figures(6, 7, second)]),
+            ("loses", [figures(5, 0, 0), figures(6, 1, second)]),
+        ];
+        let seen = |name, previous, newest, in_use| Seen {
+            path: Path::new(name),
+            newest: Some(newest),
+            previous: Some(previous),
+            in_use,
+            pid: None,
+            now_unix_ns: 0,
+        };
+        let mut logs: Vec<_> =
+            rows_of.iter().map(|(name, [first, last])| seen(*name, first, last, InUse::Yes)).collect();
+        logs.push(Seen { newest: None, previous: None, ..seen("new", &of_a_log, &of_a_log, InUse::Yes) });
+        let table = |height| {
+            let mut out = Vec::new();
+            rows(&logs, height, &mut out);
+            String::from_utf8(out).expect("UTF-8")
+        };
+        let names = |text: &str| {
+            let first = |line: &str| line.split(' ').next().expect("a word").to_owned();
+            text.lines().map(first).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&table(24)), ["log", "loses", "lost", "busy", "quiet", "new"]);
+        let cut = table(5);
+        assert_eq!(names(&cut), ["log", "loses", "lost", "and"]);
+        assert!(cut.ends_with("and 3 more logs: a larger terminal shows them\n"), "{cut}");
+        assert_eq!(names(&table(0)), ["log", "loses", "and"]);
     }
 }
