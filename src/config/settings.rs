@@ -105,8 +105,8 @@ impl Config {
     /// admits; with [`Level::Off`] it gets none.
     ///
     /// You may add several. A listener that is given to several logs gets the records of all of them, on one thread.
-    /// An append of a level that some listener gets takes about 2 ns more: no listener gets what a listener's thread logs,
-    /// so the append looks on which thread it is.
+    /// An append of a level that some listener gets takes about 2 ns more, because it has to find out whether it is on a
+    /// listener's thread, whose records no listener gets.
     /// Listeners are not part of a configuration that is written to TOML.
     ///
     /// ```

@@ -266,6 +266,12 @@ impl ConsumerEnd {
         Position { window: self.window.cursor, reserve: self.reserve.as_ref().map_or(0, |reserve| reserve.cursor) }
     }
 
+    /// Goes back to the first record that is not released. A recovery reads it too, if the process dies before that.
+    #[cfg(loom)]
+    pub(super) fn go_back(&mut self) {
+        self.window.cursor = self.control().own_released();
+    }
+
     /// Bytes of all records taken so far, without skips.
     pub(crate) fn taken_bytes(&self) -> u64 {
         self.taken_bytes

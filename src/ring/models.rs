@@ -88,6 +88,28 @@ fn loom_dropping_the_newest_loses_what_it_counts_and_reads_nothing_unordered() {
 }
 
 #[test]
+fn loom_what_was_taken_stays_whole_in_the_ring_until_it_is_released() {
+    model(4, || {
+        let (producer, mut consumer) = ends(false);
+        let appending = thread::spawn(move || (0..4).filter(|&sequence| append(&producer, sequence).is_ok()).collect());
+        let mut taken = Vec::new();
+        for _ in 0..2 {
+            let begin = taken.len();
+            take(&mut consumer, &mut taken);
+            consumer.go_back();
+            let mut again = Vec::new();
+            take(&mut consumer, &mut again);
+            assert!(again.starts_with(&taken[begin..]), "{again:?} after {taken:?}");
+            taken.splice(begin.., again);
+            consumer.release(consumer.cursor());
+        }
+        let written: Vec<u64> = appending.join().expect("appending");
+        take(&mut consumer, &mut taken);
+        assert_eq!(taken, written);
+    });
+}
+
+#[test]
 fn loom_a_record_after_a_dropped_claim_skips_the_end_and_is_read_whole() {
     model(4, || {
         // One word is left before the end, and a record has four.
