@@ -49,10 +49,18 @@ fn message(number: u64) -> [u8; 10 * WORD_BYTES] {
     message
 }
 
-/// The rest of a child's life: everything is refused, and nothing hangs.
-fn end_child(producer: &Producer) -> ! {
+/// The rest of a child's life: everything is refused, nothing hangs, and the child has none of the parent's rings, which
+/// are those in a file of directory `rings`, or private.
+fn end_child(producer: &Producer, rings: &str) -> ! {
     let refused = (0..100).all(|_| producer.log(Level::Error, b"from the child") == Outcome::Forked);
-    os::exit_at_once(if refused { 0 } else { 2 });
+    // What the child did to a shared ring the parent does next: only the mapping tells.
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("procfs");
+    let status = match (refused, maps.contains(rings)) {
+        (true, false) => 0,
+        (false, _) => 2,
+        (true, true) => 4,
+    };
+    os::exit_at_once(status);
 }
 
 /// Logs until many children were forked within appends, with private rings or with those in the file that the parent
@@ -64,6 +72,8 @@ fn log_and_fork(overflow: Overflow, role: &str) {
     let config = support::config(&path).ring_bytes(8192).overflow(overflow).ring_memory(rings);
     let logger = Logger::open(config).expect("a log");
     let producer = logger.producer().expect("a ring");
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("procfs");
+    assert_eq!(maps.contains(role), role != PRIVATE, "the parent has them");
     // A child that panics is not to wait for threads that it does not have.
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -95,7 +105,7 @@ fn log_and_fork(overflow: Overflow, role: &str) {
             let outcome = producer.log(Level::Info, bytes);
             IN_APPEND.store(false, Relaxed);
             if IN_CHILD.load(Relaxed) {
-                end_child(&producer);
+                end_child(&producer, role);
             }
             match outcome {
                 Outcome::Written => written += 1,
@@ -107,7 +117,7 @@ fn log_and_fork(overflow: Overflow, role: &str) {
         }
         DONE.store(true, Relaxed);
         if IN_CHILD.load(Relaxed) {
-            end_child(&producer);
+            end_child(&producer, role);
         }
         stop.store(true, Relaxed);
     });
@@ -127,8 +137,8 @@ fn log_and_fork(overflow: Overflow, role: &str) {
     std::process::exit(0);
 }
 
-/// The role of a child with private rings; that of another one is its rings' directory.
-const PRIVATE: &str = "private";
+/// The role of a child with private rings; that of another one is its rings' directory. No file is mapped by this name.
+const PRIVATE: &str = "private rings";
 
 fn fork_within(test: &str, overflow: Overflow) {
     if let Some(role) = support::role() {

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -191,20 +192,26 @@ fn a_child_that_exits_in_the_ordinary_way_ends_without_a_hang() {
     account::check(&path, &[attempts], Overwrites::No);
 }
 
+/// Opens logs in `directory` with private rings and with shared ones in `tmpfs`, in turn.
+fn open_in_turn(directory: &Path, name: &str, tmpfs: &Path, turn: &mut bool) -> Logger {
+    *turn = !*turn;
+    let rings = if *turn { RingMemory::Private } else { RingMemory::Shared(tmpfs.into()) };
+    // A child that waited for its parent's logs would wait for a day, as it would at a close if the disk were slow.
+    let config = support::config(directory.join(name)).close_deadline(Duration::from_secs(24 * 60 * 60));
+    Logger::open(config.first_segment_bytes(1 << 20).ring_memory(rings)).expect("a log")
+}
+
 #[test]
 fn a_child_forked_while_logs_are_opened_and_closed_exits_without_a_hang() {
-    let directory = support::directory();
-    // A child that waited for its parent's logs would wait for a day.
-    let open = |name: &str| {
-        let config = support::config(directory.path().join(name)).first_segment_bytes(1 << 20);
-        Logger::open(config.close_deadline(Duration::from_secs(24 * 60 * 60))).expect("a log")
-    };
-    let logger = open("log");
+    let (directory, tmpfs) = (support::directory(), support::rings::on_tmpfs());
+    let open = |name: &str, turn: &mut bool| open_in_turn(directory.path(), name, tmpfs.path(), turn);
+    let logger = open("log", &mut true);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let mut turn = false;
             while !stop.load(Ordering::Relaxed) {
-                open("another").close().expect("a clean end");
+                open("another", &mut turn).close().expect("a clean end");
             }
         });
         for _ in 0..50 {
@@ -242,12 +249,8 @@ fn a_child_forked_while_logs_are_opened_and_closed_can_open_one_itself() {
         return;
     }
     let path = |name: &str| support::child_directory().join(name);
-    let open = |name: &str| {
-        // However slow the disk is.
-        let deadline = Duration::from_secs(24 * 60 * 60);
-        let config = support::config(path(name)).first_segment_bytes(1 << 20).close_deadline(deadline);
-        Logger::open(config).expect("a log")
-    };
+    let tmpfs = support::rings::on_tmpfs();
+    let open = |name: &str, turn: &mut bool| open_in_turn(&support::child_directory(), name, tmpfs.path(), turn);
     // A log that is locked, and then cannot be opened: there are no numbers for its next segments.
     let full = path("full");
     std::fs::create_dir(&full).expect("writable");
@@ -256,8 +259,9 @@ fn a_child_forked_while_logs_are_opened_and_closed_can_open_one_itself() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let mut turn = false;
             while !stop.load(Ordering::Relaxed) {
-                open("parents").close().expect("a clean end");
+                open("parents", &mut turn).close().expect("a clean end");
             }
         });
         scope.spawn(|| {
@@ -265,12 +269,13 @@ fn a_child_forked_while_logs_are_opened_and_closed_can_open_one_itself() {
                 Logger::open(support::config(&full)).expect_err("no numbers");
             }
         });
-        let in_child = |name: &String| {
-            let logger = open(name);
+        let in_child = |name: &String, mut turn: bool| {
+            let logger = open(name, &mut turn);
             assert_eq!(logger.log(Level::Info, "from the child"), Outcome::Written);
             logger.close().expect("a clean end");
         };
-        let statuses: Vec<i32> = names.iter().map(|name| fork(|| in_child(name))).collect();
+        let children = names.iter().zip([false, true].into_iter().cycle());
+        let statuses: Vec<i32> = children.map(|(name, turn)| fork(|| in_child(name, turn))).collect();
         stop.store(true, Ordering::Relaxed);
         assert_eq!(statuses, [0; CHILDREN]);
     });
