@@ -9,7 +9,7 @@
 //!
 //! The row `watched` is the raw append again, while a thread on the writer's CPU asks for the log's figures 10,000
 //! times a second. In the row `woken` that thread wakes as often, and asks for nothing: what that costs is the
-//! machine's. The two are compared.
+//! machine's. The two are compared, and `woken` with itself: that ratio tells how much of the first is noise.
 //!
 //! The row `shared` is the raw append into a ring in a file on tmpfs, which has small pages; `small pages` is one into
 //! private memory on such pages. Both are the code of the raw append, and are compared with each other: each has a log
@@ -38,7 +38,7 @@ use crate::sys::huge_pages::WithoutHugePages;
 use crate::{Config, DeviceReport, Level, Logger, Outcome, Producer, Reader, RingMemory, Value};
 
 /// How many rows take turns.
-pub const ROWS: u32 = 9;
+pub const ROWS: u32 = 10;
 
 /// Calls timed together.
 const BURST: u32 = 20;
@@ -133,6 +133,8 @@ struct Rows {
     append: Row,
     woken: Row,
     watched: Row,
+    /// The same code as `woken`: how far two such rows differ in this run.
+    woken_again: Row,
     /// Without values where there is no tmpfs.
     shared: Row,
     small_pages: Row,
@@ -143,8 +145,10 @@ struct Rows {
 
 impl Rows {
     fn all(&self) -> impl Iterator<Item = &Row> {
-        let Rows { clock_only, copy, append, woken, watched, shared, small_pages, num, str, rate: _ } = self;
-        let rows: [_; ROWS as usize] = [clock_only, copy, append, woken, watched, shared, small_pages, num, str];
+        let Rows { clock_only, copy, append, woken, watched, woken_again, shared, small_pages, num, str, rate: _ } =
+            self;
+        let rows: [_; ROWS as usize] =
+            [clock_only, copy, append, woken, watched, woken_again, shared, small_pages, num, str];
         rows.into_iter().filter(|row| row.is_measured())
     }
 }
@@ -380,6 +384,7 @@ fn measure(effort: Effort, clock: AppendClock, producers: &Producers, watcher: &
         append: Row::new("append, 64 B"),
         woken: Row::new("woken"),
         watched: Row::new("watched"),
+        woken_again: Row::new("woken again"),
         shared: Row::new("shared"),
         small_pages: Row::new("small pages"),
         num: Row::new("num"),
@@ -410,8 +415,10 @@ fn measure(effort: Effort, clock: AppendClock, producers: &Producers, watcher: &
             let begun = Instant::now();
             watcher.set(true, true);
             turn.take(&mut rows.watched, &mut append);
-            watcher.set(false, false);
             watched_for += begun.elapsed();
+            watcher.set(true, false);
+            turn.take(&mut rows.woken_again, &mut append);
+            watcher.set(false, false);
             turn.take(&mut rows.num, &mut num);
             turn.take(&mut rows.str, &mut str);
             if let Some([shared, small_pages]) = &mut others {
@@ -469,7 +476,7 @@ impl Report {
     }
 
     fn comparisons(&self) -> Vec<Comparison> {
-        let Rows { clock_only, append, woken, watched, shared, small_pages, num, rate, .. } = &self.rows;
+        let Rows { clock_only, append, woken, watched, woken_again, shared, small_pages, num, rate, .. } = &self.rows;
         let compare = |name, row: &Row, base: &Row, limits| {
             let (row, base) = (row.medians(*rate), base.medians(*rate));
             Comparison { name, ratios: std::array::from_fn(|at| row[at] / base[at]), limits }
@@ -479,6 +486,7 @@ impl Report {
             compare("append to clock", append, clock_only, limits),
             compare("num to append", num, append, NUM_LIMITS),
             compare("watched to woken", watched, woken, WATCHED_LIMITS),
+            compare("woken to itself", woken_again, woken, [None; QUANTILES.len()]),
         ];
         if shared.is_measured() {
             comparisons.push(compare("shared to small", shared, small_pages, SHARED_LIMITS));
