@@ -2,7 +2,7 @@
 """Prints the records of a diolog log, one a line: messages as they are, and structured records as JSON objects.
 
 Written from docs/format.md alone: it is enough. It holds a run in memory, and trusts lengths that a checksum covers.
-Its status is 1 if blocks are missing or bad or files misplaced, 3 if a newer diolog wrote some of them.
+Its status is 1 if blocks or a run's end are missing or bad, or files misplaced, 3 if a newer diolog wrote some of them.
 """
 import json
 import math
@@ -15,13 +15,12 @@ GRID = 4096
 BLOCK = struct.Struct("<II4sIIHHQQQQII")  # capacity valid magic header_crc payload_crc flags in_flight segment_id …
 SHARD = struct.Struct("<IIQIB3xQ")  # valid producer first_sequence records encoding (levels) base_ns
 RECORD = struct.Struct("<IBBBxQ")  # length kind level flags timestamp_ns
-SEGMENT = struct.Struct("<16s16s16s16sQQIIII")  # log run rings_of boot index previous_segment_id … incompatible …
+SEGMENT = struct.Struct("<16s16s32xQQ8xII")  # log run index previous_segment_id incompatible compatible
 CALLSITE = struct.Struct("<IBBHI")  # id level flags fields line
-MESSAGE, STRUCTURED, DEFINITION, SEGMENT_HEADER, KINDS, SKIPPABLE = 1, 2, 3, 7, range(1, 9), 0x80
-PLAIN, PACKED = 0, 1
+PLAIN, PACKED, MESSAGE, STRUCTURED, DEFINITION, SEGMENT_HEADER, KINDS, SKIPPABLE = 0, 1, 1, 2, 3, 7, range(1, 9), 0x80
 BOOL, CHAR, UNSIGNED, SIGNED, UNSIGNED_128, SIGNED_128, F32, F64, STR, BYTES, DISPLAY, DEBUG, FIELDS = range(1, 14)
 SIZES, OPTIONAL = {BOOL: 1, CHAR: 4, UNSIGNED: 8, SIGNED: 8, UNSIGNED_128: 16, SIGNED_128: 16}, 0x80
-BLOCK_0, CLEAN_END, RECOVERED, INCOMPATIBLE = 0x0001, 0x0002, 0x0004, 0xFF00
+BLOCK_0, CLEAN_END, RECOVERED, INCOMPATIBLE, RETIRES = 0x0001, 0x0002, 0x0004, 0xFF00, 0x1
 
 TABLE = list(range(256))
 for _ in range(8):
@@ -36,7 +35,7 @@ def crc32c(data):
 
 
 assert crc32c(b"123456789") == 0xE3069283
-notes = {"missing": 0, "damaged headers": 0, "misplaced": 0, "newer": 0}  # decide the exit status
+notes = {"missing": 0, "unclosed": 0, "damaged headers": 0, "misplaced": 0, "newer": 0}  # decide the exit status
 
 
 class Block:
@@ -184,20 +183,20 @@ class Segment:
     """A segment; its run is None if block 0 is damaged, or is that of the segment `displaced_by`."""
 
     def __init__(self, number, data, displaced_by=None):
-        self.index, self.log, self.run, self.previous = number, None, None, None
+        self.index, self.log, self.run, self.previous, self.flags = number, None, None, None, RETIRES
         self.id, self.blocks, self.is_displaced = None, [], displaced_by is not None
         found = blocks(data, 0, None, displaced_by)
         first = next(found, None)
         if first is None:  # prepared, or no segment
             return
-        self.id = first.segment_id
+        self.id, self.first = first.segment_id, first.number
         self.blocks = list(found) if first.flags & BLOCK_0 else [first, *found]
-        incompatible = first.offset == 0 and first.newer
+        newer = first.offset == 0 and (first.newer or first.payload is not None)  # until its header was read
         if first.flags & BLOCK_0 and first.payload is not None:
-            *_, kind, payload = next(records(first))
-            assert kind == SEGMENT_HEADER
-            self.log, self.run, _, _, self.index, self.previous, _, _, incompatible, _ = SEGMENT.unpack_from(payload)
-        if incompatible:
+            for *_, kind, payload in records(first):
+                if kind == SEGMENT_HEADER:
+                    self.log, self.run, self.index, self.previous, newer, self.flags = SEGMENT.unpack_from(payload)
+        if newer:
             notes["newer"], self.blocks = notes["newer"] + 1, []
 
 
@@ -245,8 +244,8 @@ def runs_of(segments):
     """Groups segments by run, and finds the runs of those whose block 0 is damaged."""
     named = {segment.previous: segment.run for segment in segments}
     named.update({segment.id: segment.run for segment in segments if segment.run})
-    blank = {segment.index for segment in segments if not segment.blocks}
-    segments = [segment for segment in segments if segment.blocks]
+    blank = {segment.index for segment in segments if segment.id is None}
+    segments = [segment for segment in segments if segment.blocks or segment.run]
     runs, last = {}, None
     for segment in sorted(segments, key=lambda segment: segment.index):
         run = segment.run or named.get(segment.id)
@@ -267,8 +266,11 @@ def lines(run):
     found = [block for segment in run for block in segment.blocks]
     good = {block.number: block for block in found if block.payload is not None}  # one copy of each
     notes["newer"] += sum(block.newer for block in found)
-    notes["missing"] += max((block.number for block in found), default=-1) + 1 - min(good, default=0) - len(good)
-    firsts = [segment.blocks[0].number for segment in run]
+    heads = [segment for segment in run if segment.run] or run
+    begin = min(segment.first for segment in heads) if any(segment.flags & RETIRES for segment in heads) else 0
+    notes["missing"] += len(set(range(begin, max(numbers(*run), default=-1) + 1)) - good.keys())
+    notes["unclosed"] += not any(block.flags & CLEAN_END for block in good.values())
+    firsts = [min(numbers(segment), default=segment.first) for segment in run]
     # But for those of failed segments, whose blocks are in a later segment again, and of a run that was recovered.
     notes["damaged headers"] += not any(block.flags & RECOVERED for block in found) and sum(
         segment.run is None and all(first > firsts[at] for first in firsts[at + 1:]) for at, segment in enumerate(run))
@@ -295,5 +297,4 @@ def main():
     sys.exit(3 if notes["newer"] else 1 if any(notes.values()) else 0)
 
 
-if __name__ == "__main__":
-    main()
+main()

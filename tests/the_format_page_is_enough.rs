@@ -84,31 +84,45 @@ fn log_and_abort(directory: &Path) -> ! {
     std::process::abort();
 }
 
+/// Writes both checksums of the block that begins at `offset` of a file, and is `block`, anew.
+fn seal(block: &mut [u8], offset: u64) {
+    let length = length_at(block, 4);
+    let payload = crc_fast::crc32_iscsi(&block[64..][..length]);
+    block[16..20].copy_from_slice(&payload.to_le_bytes());
+    block[12..16].fill(0);
+    let header = crc_fast::crc32_iscsi(&[&block[..64], &offset.to_le_bytes()].concat());
+    block[12..16].copy_from_slice(&header.to_le_bytes());
+}
+
+fn length_at(block: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(block[at..][..4].try_into().expect("four bytes")) as usize
+}
+
 #[test]
 fn parts_that_a_newer_diolog_wrote_are_newer_to_the_script_as_well() {
-    // A byte of the run's first block, or with `true` of the first producer's shard in it, and its new value.
-    for (what, in_shard, at, value) in [
-        ("the version", false, 11, b'2'),
-        ("an incompatible flag", false, 21, 1),
-        ("the encoding of a shard", true, 20, 9),
-        ("the kind of a record", true, 32 + 4, 0x33),
+    // The block that begins there; a byte of it, or of its first or its second shard; and the byte's new value.
+    for (what, offset, shard, at, value) in [
+        ("the version", 4096, None, 11, b'2'),
+        ("an incompatible flag", 4096, None, 21, 1),
+        ("the encoding of a shard", 4096, Some(1), 20, 9),
+        ("the kind of a record", 4096, Some(1), 32 + 4, 0x33),
+        ("the encoding of block 0's first shard", 0, Some(0), 20, 9),
+        ("the kind of block 0's first record", 0, Some(0), 32 + 4, 0x33),
     ] {
         let directory = support::directory();
         let log = directory.path().join("log");
         support::segments::run(small(&log), 2);
         let path = support::segments::file(&log, 1);
         let mut bytes = fs::read(&path).expect("a segment");
-        let block = &mut bytes[4096..8192];
-        let length =
-            |block: &[u8], at: usize| u32::from_le_bytes(block[at..][..4].try_into().expect("four bytes")) as usize;
-        // The writer's shard with the producer's row comes first.
-        let shard = 64 + 32 + length(block, 64);
-        block[if in_shard { shard + at } else { at }] = value;
-        let payload = crc_fast::crc32_iscsi(&block[64..][..length(block, 4)]);
-        block[16..20].copy_from_slice(&payload.to_le_bytes());
-        block[12..16].fill(0);
-        let header = crc_fast::crc32_iscsi(&[&block[..64], &4096_u64.to_le_bytes()].concat());
-        block[12..16].copy_from_slice(&header.to_le_bytes());
+        let block = &mut bytes[offset..][..4096];
+        // In the run's first block, the writer's shard with the producer's row comes first.
+        let begin = match shard {
+            None => 0,
+            Some(0) => 64,
+            Some(_) => 64 + 32 + length_at(block, 64),
+        };
+        block[begin + at] = value;
+        seal(block, offset as u64);
         fs::write(&path, bytes).expect("written");
 
         assert_eq!(verify(&log).expect("a log").verdict, Verdict::Newer, "{what}");
@@ -116,6 +130,33 @@ fn parts_that_a_newer_diolog_wrote_are_newer_to_the_script_as_well() {
         assert!(!expected.is_empty(), "{what}: the other blocks are read");
         compare_with_the_script(&log, &expected, 3);
     }
+}
+
+#[test]
+fn a_log_that_is_not_clean_is_not_clean_to_the_script_whichever_block_is_damaged() {
+    let directory = support::directory();
+    let log = directory.path().join("log");
+    support::segments::run(small(&log), 2);
+    run(&log, &["the second run"]);
+    compare_with_the_script(&log, &messages(&log).0, 0);
+    let mut damaged = 0;
+    for segment in info(&log).expect("a log").segments {
+        let intact = fs::read(&segment.path).expect("a segment");
+        for offset in (0..segment.used_bytes as usize).step_by(4096) {
+            // The header, and the first bytes of what may be the payload.
+            for at in [offset + 20, offset + 70] {
+                let mut bytes = intact.clone();
+                bytes[at] ^= 0x40;
+                fs::write(&segment.path, bytes).expect("ours");
+                let verdict = verify(&log).expect("a log").verdict;
+                let status = if verdict == Verdict::Clean { 0 } else { 1 };
+                compare_with_the_script(&log, &messages(&log).0, status);
+                damaged += usize::from(verdict != Verdict::Clean);
+            }
+        }
+        fs::write(&segment.path, intact).expect("ours");
+    }
+    assert!(damaged > 20, "{damaged} damaged blocks");
 }
 
 #[test]
