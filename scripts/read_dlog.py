@@ -212,7 +212,7 @@ def segments_of(number, data):
 def own(segments):
     """The segments of the log to which most belong; not those after another's header that no header names."""
     logs = [segment.log for segment in sorted(segments, key=lambda segment: -segment.index) if segment.log]
-    log = logs[0] if len(set(logs[:2])) == 1 else max(reversed(logs), key=logs.count, default=None)
+    log = logs[0] if len(set(logs[:2])) == 1 else max(logs, key=logs.count, default=None)
     named = {segment.previous: segment.log for segment in reversed(segments) if segment.run}  # by the first one
     named.update({segment.id: segment.log for segment in segments if segment.run})
     for segment in segments:

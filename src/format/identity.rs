@@ -13,25 +13,24 @@ pub(crate) struct StoredRunId(pub(crate) [u8; 16]);
 
 impl LogId {
     /// The log that a directory holds, by its readable segments, newest first: the log of the newest two if they agree,
-    /// else the one with the most segments, and on a tie the one with the oldest segment. `None` without a segment.
+    /// else the one with the most segments, and on a tie the one with the newest segment. `None` without a segment.
     ///
     /// Copies of another log's files must not decide whose log a directory is. In a sound directory two segments are
-    /// enough, and no more are asked for.
+    /// enough, and no more are asked for. On a tie, the last run that was written after the copy came must not be hidden.
     pub(crate) fn of_directory(newest_first: impl IntoIterator<Item = LogId>) -> Option<LogId> {
         let mut newest_first = newest_first.into_iter();
         let newest = newest_first.next()?;
         let Some(second) = newest_first.next().filter(|second| *second != newest) else { return Some(newest) };
-        // Each log with its number of segments, the one whose oldest segment is the newest first.
+        // Each log with its number of segments, the one with the newest segment first.
         let mut counts: Vec<(LogId, u64)> = Vec::new();
         for log in [newest, second].into_iter().chain(newest_first) {
-            let count = match counts.iter().position(|(counted, _)| *counted == log) {
-                Some(at) => counts.remove(at).1,
-                None => 0,
-            };
-            counts.push((log, count + 1));
+            match counts.iter_mut().find(|(counted, _)| *counted == log) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((log, 1)),
+            }
         }
-        // `max_by_key` returns the last of several equal counts: the log with the oldest segment.
-        counts.into_iter().max_by_key(|(_, count)| *count).map(|(log, _)| log)
+        // `max_by_key` returns the last of several equal counts.
+        counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(log, _)| log)
     }
 }
 
@@ -56,17 +55,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_holds_the_log_of_most_segments_and_on_a_tie_that_of_the_oldest() {
+    fn a_directory_holds_the_log_of_most_segments_and_on_a_tie_that_of_the_newest() {
         for (newest_first, log) in [
             ("", None),
             ("a", Some(b'a')),
-            ("ab", Some(b'b')),
-            ("ba", Some(b'a')),
+            ("ab", Some(b'a')),
+            ("ba", Some(b'b')),
             ("baa", Some(b'a')),
             ("bab", Some(b'b')),
-            ("baba", Some(b'a')),
-            ("babacc", Some(b'c')),
+            ("baba", Some(b'b')),
+            ("babacc", Some(b'b')),
             ("abccba", Some(b'a')),
+            ("abccb", Some(b'b')),
             // The newest two agree, whatever comes before them.
             ("aabbbb", Some(b'a')),
         ] {

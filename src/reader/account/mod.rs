@@ -122,7 +122,9 @@ impl Account {
     /// `before` is the place of those that are missing.
     pub(super) fn start_segment(&mut self, segment: &Segment, lowest: u64, before: &Before, block_0: Option<&Loaded>) {
         let report = self.report.current_run();
-        report.segments += 1;
+        // The copies of one, and its parts in two files, come one after the other.
+        let is_counted = report.segments > 0 && report.last_segment == segment.index();
+        report.segments += u64::from(!is_counted);
         report.first_segment = report.first_segment.min(segment.index());
         report.last_segment = report.last_segment.max(segment.index());
         if let Some(header) = &segment.header {

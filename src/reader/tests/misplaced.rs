@@ -60,6 +60,8 @@ fn a_file_copied_over_another_is_found_and_read_once() {
         assert_eq!(messages, "2345", "one run: {one_run}");
         assert!(finds(&report, 1, "holds the header of segment 2, not 1"), "{report:#?}");
         assert_eq!((report.blocks.duplicates, report.runs.len()), (if one_run { 2 } else { 4 }, 2 - one_run as usize));
+        let segments: Vec<_> = report.runs.iter().map(|run| run.segments).collect();
+        assert_eq!(segments, if one_run { vec![2] } else { vec![1, 1] });
     }
 }
 
@@ -98,7 +100,7 @@ fn a_header_written_over_another_costs_no_block_of_a_segment_that_the_log_names(
     let (messages, report) = changed(true, |path| copy_block(path(2), path(1), 0));
     assert_eq!(messages, "012345");
     assert!(finds(&report, 1, "holds the header of segment 2, not 1"), "{report:#?}");
-    assert_eq!((report.blocks.lost, report.runs.len()), (0, 1), "{report:#?}");
+    assert_eq!((report.blocks.lost, report.runs.len(), report.runs[0].segments), (0, 1, 3), "{report:#?}");
     // The header went astray, and is missing in its own file.
     let (messages, report) = changed(true, |path| {
         copy_block(path(2), path(1), 0);
@@ -158,6 +160,14 @@ fn a_file_of_another_log_is_named_and_not_read() {
             assert!(finds(&report, number, "belongs to another log"), "{report:#?}");
             assert_eq!(report.findings.len(), 1, "{report:#?}");
         }
+    }
+    // Over the first file of two, and before all others of a log that has one left.
+    for (runs, left) in [(&three_files(false)[..2], "23"), (&three_files(false)[1..2], "23")] {
+        let directory = written(&runs.iter().collect::<Vec<_>>());
+        std::fs::write(directory.path().join("00000001.dlog"), &other(1).last().bytes).expect("write");
+        let (messages, report) = read(directory.path());
+        assert_eq!(messages.concat(), left);
+        assert!(finds(&report, 1, "belongs to another log"), "{report:#?}");
     }
     // One block of it costs the block that stood there.
     let (messages, report) = changed(false, |path| {
