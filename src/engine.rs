@@ -15,7 +15,7 @@ use crate::logger::Logger;
 use crate::opening::{EngineRings, Hooks, Opening};
 use crate::own_thread::{self, Role};
 use crate::ring::Budget;
-use crate::segment::PreparingThreads;
+use crate::segment::{Owner, PreparingThreads};
 use crate::stats::CloseReport;
 use crate::writer::Writer;
 
@@ -91,7 +91,15 @@ impl Engine {
     /// engine's; [`Error::Closed`] after [`close`](Engine::close); [`Error::Forked`]; [`Error::Io`] in a callback on
     /// the engine's writer thread, because the open would wait for itself.
     pub fn open(&self, config: Config) -> Result<Logger> {
-        self.open_with(config, Hooks::default())
+        self.open_with(config, Hooks::default(), None)
+    }
+
+    /// Opens the log of an event, as [`open`](Engine::open) does.
+    ///
+    /// # Errors
+    /// Those of [`open`](Engine::open); [`Error::InvalidConfig`] if the directory belongs to another event.
+    pub(crate) fn open_event(&self, config: Config, owner: Owner) -> Result<Logger> {
+        self.open_with(config, Hooks::default(), Some(owner))
     }
 
     /// The settings that a log opened with `config` now would have, without a look at the disk.
@@ -108,8 +116,8 @@ impl Engine {
         self.inner.writer.is_forked()
     }
 
-    /// Opens a log with the parts replaced that `hooks` name.
-    pub(crate) fn open_with(&self, config: Config, hooks: Hooks) -> Result<Logger> {
+    /// Opens a log, that of an event if `owner` is one, with the parts replaced that `hooks` name.
+    pub(crate) fn open_with(&self, config: Config, hooks: Hooks, owner: Option<Owner>) -> Result<Logger> {
         let Inner { config: own, writer, threads, rings, ring_files } = &*self.inner;
         if writer.is_forked() {
             return Err(Error::Forked);
@@ -122,7 +130,7 @@ impl Engine {
             return Err(Error::waits_for_itself("a callback on the writer thread", "open a log in", &config.path));
         }
         let rings = EngineRings { budget: Arc::clone(rings), files: ring_files.clone() };
-        let shared = Opening::new(config, hooks)?.on(writer, threads, Some(rings))?;
+        let shared = Opening::new(config, hooks)?.of(owner).on(writer, threads, Some(rings))?;
         let logger = Logger::of(shared, None);
         // The log is in the list now. Either this sees that the engine was closed, or the engine's close finds the log.
         if writer.is_closed() {

@@ -21,7 +21,7 @@ use crate::recorder::SnapshotPlace;
 use crate::recovery::{Recovery, recover_runs, sweep};
 use crate::ring::Budget;
 use crate::segment::{
-    Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, PreparingThreads, Rules, SegmentSizes, Segments,
+    Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, Owner, PreparingThreads, Rules, SegmentSizes, Segments,
 };
 use crate::shared::{RingsOf, Shared};
 use crate::snapshot::{self, SnapshotOrigin};
@@ -43,6 +43,7 @@ pub(crate) struct Opening {
     settings: Validated,
     hooks: Hooks,
     rules: Rules,
+    owner: Option<Owner>,
 }
 
 impl Opening {
@@ -55,7 +56,12 @@ impl Opening {
         let patience = hooks.first_fill_patience.unwrap_or(FIRST_FILL_PATIENCE);
         let rules = segment_rules(&settings, patience);
         rules.check_file_size_limit()?;
-        Ok(Opening { settings, hooks, rules })
+        Ok(Opening { settings, hooks, rules, owner: None })
+    }
+
+    /// The log is that of an event, if `owner` is one: opening it fails if the directory belongs to another.
+    pub(crate) fn of(self, owner: Option<Owner>) -> Opening {
+        Opening { owner, ..self }
     }
 
     /// The settings.
@@ -78,6 +84,7 @@ impl Opening {
         let gate = Gate::new(level.level() as u8).map_err(|source| Error::io("map a page for", path, source))?;
         let clock = self.hooks.clock.unwrap_or_else(Clock::detect);
         let (listening, taps) = Listening::begin(listeners, *listener_queue_bytes, clock, path, service)?;
+        self.owner.iter().try_for_each(|owner| owner.check(path))?;
         let mut directory = Directory::open(path, making(&self.settings.config))?;
         let begun = match self.begin_run(&mut directory, clock, threads, engine.as_ref()) {
             Ok(begun) => begun,
@@ -86,11 +93,13 @@ impl Opening {
                 return Err(error);
             }
         };
-        let Opening { settings, hooks, .. } = self;
+        let Opening { settings, hooks, owner, .. } = self;
         let Begun { recovered, device, segments, rings } = begun;
-        if let Some(rings) = &rings {
-            directory.complete_by(Box::new(rings.write_link_if_missing()));
-        }
+        let write_link = rings.as_ref().map(LogRings::write_link_if_missing);
+        directory.complete_by(Box::new(move |directory| {
+            owner.iter().try_for_each(|owner| owner.write_if_missing(directory))?;
+            write_link.iter().try_for_each(|write| write(directory))
+        }));
         let (published, publisher) = Published::new(device.clone());
         let memory = RingsOf {
             budget: engine.map(|engine| engine.budget),
@@ -140,6 +149,7 @@ impl Opening {
     ) -> Result<Begun> {
         let Opening { settings, rules, .. } = self;
         let config = &settings.config;
+        self.owner.iter().try_for_each(|owner| directory.take_for(owner))?;
         // Before the run's first segment, which comes after all of the runs before it.
         let recovered = recover_runs(directory, None, &mut |_, _| {})?;
         if let Some(written) = recovered.iter().rev().find_map(|recovery| recovery.snapshot.as_deref()) {

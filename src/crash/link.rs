@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::{RINGS_TEMPORARY_FILE, StoredRunId, rings_file_name, run_of_rings_file};
 use crate::sys;
 use crate::sys::directory::OpenDirectory;
-use crate::sys::write::{grain, write_whole};
+use crate::sys::write::write_named;
 
 /// The first line.
 const TITLE: &str = "diolog rings 1";
@@ -38,29 +38,8 @@ impl Link {
     /// # Errors
     /// [`Error::Io`]; nothing of the link is left then.
     pub(crate) fn write(&self, directory: &OpenDirectory) -> Result<()> {
-        let _ = directory.remove(RINGS_TEMPORARY_FILE);
-        let name = rings_file_name(self.run);
-        let written = self.write_temporary(directory).and_then(|()| {
-            directory
-                .rename(RINGS_TEMPORARY_FILE, &name)
-                .map_err(|source| Error::io("name", &directory.path_of(&name), source))
-        });
-        if written.is_err() {
-            let _ = directory.remove(RINGS_TEMPORARY_FILE);
-            return written;
-        }
-        directory.sync().map_err(|source| {
-            let _ = directory.remove(&name);
-            Error::io("sync the directory", directory.path(), source)
-        })
-    }
-
-    fn write_temporary(&self, directory: &OpenDirectory) -> Result<()> {
-        let path = &*directory.path_of(RINGS_TEMPORARY_FILE);
-        let created = directory.create_to_write(RINGS_TEMPORARY_FILE, false);
-        let file = created.map_err(|source| Error::io("create", path, source))?;
-        write_whole(&file, &self.encode(), 0, grain(false)).map_err(|source| Error::io("write", path, source))?;
-        file.sync_all().map_err(|source| Error::io("sync", path, source))
+        write_named(directory, RINGS_TEMPORARY_FILE, &rings_file_name(self.run), &self.encode())
+            .map_err(|refused| Error::io(refused.operation, &refused.path, refused.source))
     }
 
     /// Removes the link of `run` from the log's `directory`, if there is one. A power cut may bring it back: the next

@@ -8,7 +8,6 @@ mod known;
 mod name;
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +24,7 @@ use crate::level::Level;
 use crate::logger::Logger;
 use crate::outcome::Outcome;
 use crate::own_thread::{self, Role};
+use crate::segment::Owner;
 use crate::stats::{CloseReport, EventStats, LogCounts};
 use crate::sync::{Inside, lock};
 use crate::thread_local;
@@ -58,11 +58,13 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 ///
 /// The directory has the event's name. In it, separators, control characters, white space, invisible characters,
 /// `*?"<>|:` and a `-` at the beginning become `_`. A name is refused if it is empty, `.`, `..` or longer than 255
-/// bytes, or if another event has the same directory: two events never share a log.
+/// bytes, or if another event has the same directory: two events never share a log, in other `EventLogs` and after a
+/// restart neither. For this, the directory of an event with another name keeps that name in a file `event`. A log
+/// without the file belongs to the event of the directory's own name.
 ///
-/// Each event that ever had a log is remembered until the last handle is gone, with what its closed logs have counted,
-/// so that no other gets its directory: about 1 KiB and four times its name. [`events_max`](EventLogs::events_max)
-/// limits the open ones only, so do not open and close logs by names that never come again.
+/// Each event that ever had a log is remembered until the last handle is gone, with what its closed logs have counted:
+/// about 1 KiB and three times its name. [`events_max`](EventLogs::events_max) limits the open ones only, so do not open
+/// and close logs by names that never come again.
 ///
 /// ```
 /// # fn main() -> diolog::Result<()> {
@@ -110,8 +112,6 @@ struct Inner {
 #[derive(Default)]
 struct Events {
     by_name: BTreeMap<String, Event>,
-    /// The event that uses a directory, by the directory's name.
-    by_directory: BTreeMap<String, String>,
     /// How many logs are open or being opened.
     open: usize,
     is_closed: bool,
@@ -346,7 +346,8 @@ impl EventLogs {
                 Begun::Forgotten => continue,
                 Begun::Opening => {}
             }
-            let opened = inner.engine.open(at(&inner.config, inner.base_directory.join(directory)));
+            let config = at(&inner.config, inner.base_directory.join(&directory));
+            let opened = inner.engine.open_event(config, Owner { event: name.to_owned(), directory });
             let is_closed = lock(&inner.events).finish_opening(name, opened.as_ref().ok());
             let logger = opened?;
             if is_closed {
@@ -431,15 +432,7 @@ impl Events {
         let has_failed = |event: &Event| !event.was_opened && event.again_at.is_some();
         if self.by_name.values().filter(|event| has_failed(event)).count() >= UNOPENED_MAX {
             self.by_name.retain(|_, event| !has_failed(event));
-            self.by_directory.retain(|_, name| self.by_name.contains_key(name));
         }
-        match self.by_directory.entry(directory.clone()) {
-            Entry::Occupied(other) => {
-                let remedy = format!("use another name, the event {:?} has its directory, {directory}", other.get());
-                return Err(Error::invalid("event name", format_args!("{name:?}"), remedy));
-            }
-            Entry::Vacant(vacant) => vacant.insert(name.to_owned()),
-        };
         let turn = Arc::<Mutex<()>>::default();
         let event = Event {
             directory: directory.clone(),

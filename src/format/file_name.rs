@@ -17,6 +17,12 @@ pub(crate) const OFFLINE_FILE: &str = "offline.tmp";
 /// The name of a [rings file](rings_file_name) until it is complete.
 pub(crate) const RINGS_TEMPORARY_FILE: &str = "rings.tmp";
 
+/// The file that keeps the name of the event that a log belongs to, if the directory has another name.
+pub(crate) const EVENT_FILE: &str = "event";
+
+/// The name of that file until it is complete.
+pub(crate) const EVENT_TEMPORARY_FILE: &str = "event.tmp";
+
 /// The name of the file that says where the rings of a run are: its identity in hexadecimal, then `.rings`.
 pub(crate) fn rings_file_name(run: impl Display) -> String {
     format!("{run}.rings")

@@ -47,8 +47,8 @@ pub(crate) use fields::{Unreadable, check_values, take_named};
 pub(crate) use figures::LogFigures;
 pub use figures::{ProducerFigures, State};
 pub(crate) use file_name::{
-    LOCK_FILE, OFFLINE_FILE, RINGS_TEMPORARY_FILE, SPARE_FILE, rings_file_name, run_of_rings_file, segment_file_name,
-    segment_number,
+    EVENT_FILE, EVENT_TEMPORARY_FILE, LOCK_FILE, OFFLINE_FILE, RINGS_TEMPORARY_FILE, SPARE_FILE, rings_file_name,
+    run_of_rings_file, segment_file_name, segment_number,
 };
 pub(crate) use identity::{LogId, StoredRunId};
 #[cfg(any(feature = "log", feature = "tracing"))]

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{
-    LOCK_FILE, LogId, OFFLINE_FILE, RINGS_TEMPORARY_FILE, SPARE_FILE, segment_file_name, segment_number,
+    EVENT_FILE, EVENT_TEMPORARY_FILE, LOCK_FILE, LogId, OFFLINE_FILE, RINGS_TEMPORARY_FILE, SPARE_FILE,
+    segment_file_name, segment_number,
 };
 use crate::sync::{lock, try_lock};
 use crate::sys::directory::OpenDirectory;
@@ -18,6 +19,7 @@ use crate::sys::{Access, is_temporary_name};
 use super::inspect::{NumberedFile, Search, inspect, search_for_bytes};
 use super::location::{Complete, LogLocation, make};
 use super::lock::{LogLock, SharedLock};
+use super::owner::Owner;
 
 /// A run may begin only after a segment number up to this one. The numbers that are left are more than any run uses.
 const LAST_INDEX_MAX: u64 = u64::MAX / 2;
@@ -31,6 +33,8 @@ pub(crate) struct Directory {
     pub(super) location: Arc<LogLocation>,
     /// The directories that [`Directory::open`] made, the outermost first. A failed open removes them.
     made: Vec<PathBuf>,
+    /// Whether [`Directory::take_for`] has made the file that names the event. A failed open removes it.
+    has_made_event_file: bool,
     /// Shared with the thread that makes and removes segments.
     pub(super) lock: SharedLock,
     /// The highest segment number in use, 0 in a new log.
@@ -79,6 +83,7 @@ impl Directory {
             path: path.to_owned(),
             location: Arc::new(location),
             made,
+            has_made_event_file: false,
             lock: SharedLock::default(),
             last_index: 0,
             unused_from: 1,
@@ -100,6 +105,15 @@ impl Directory {
     /// The open directory.
     pub(crate) fn opened(&self) -> Arc<OpenDirectory> {
         self.location.directory()
+    }
+
+    /// Makes the directory that of an event, if it is nobody's.
+    ///
+    /// # Errors
+    /// As [`Owner::take`].
+    pub(crate) fn take_for(&mut self, owner: &Owner) -> Result<()> {
+        self.has_made_event_file = owner.take(&self.opened())?;
+        Ok(())
     }
 
     /// Sets the function that writes the files which must be beside the segments while the log is open. It is called
@@ -171,8 +185,13 @@ impl Directory {
     /// lock, nothing is removed.
     pub(crate) fn undo(self) {
         // Only under the lock: the file to remove must not be one that another logger has locked.
-        if lock(&self.lock).as_ref().is_some_and(LogLock::has_made_file) {
-            let _ = self.opened().remove(LOCK_FILE);
+        if let Some(held) = &*lock(&self.lock) {
+            if self.has_made_event_file {
+                let _ = self.opened().remove(EVENT_FILE);
+            }
+            if held.has_made_file() {
+                let _ = self.opened().remove(LOCK_FILE);
+            }
         }
         remove_directories(&self.made);
     }
@@ -234,10 +253,10 @@ impl Drop for Directory {
     }
 }
 
-/// Whether a file of this name is temporary: one that the lock's holder is making (a segment or a file of rings), or
-/// the trial file of the device's probe.
+/// Whether a file of this name is temporary: one that the lock's holder is making (a segment, a file of rings, or the
+/// name of an event), or the trial file of the device's probe.
 fn is_temporary(name: &str) -> bool {
-    [SPARE_FILE, OFFLINE_FILE, RINGS_TEMPORARY_FILE].contains(&name) || is_temporary_name(name)
+    [SPARE_FILE, OFFLINE_FILE, RINGS_TEMPORARY_FILE, EVENT_TEMPORARY_FILE].contains(&name) || is_temporary_name(name)
 }
 
 /// Removes directories, the innermost first. One that is not empty stays, without an error.
@@ -287,10 +306,10 @@ mod tests {
 
     #[test]
     fn only_files_that_the_lock_holder_makes_are_temporary() {
-        for temporary in ["spare.tmp", "offline.tmp", "rings.tmp", ".probe-1-2.tmp"] {
+        for temporary in ["spare.tmp", "offline.tmp", "rings.tmp", "event.tmp", ".probe-1-2.tmp"] {
             assert!(is_temporary(temporary), "{temporary}");
         }
-        for other in ["lock", "a.tmp", ".probe.tmp", "00000001.dlog"] {
+        for other in ["lock", "event", "a.tmp", ".probe.tmp", "00000001.dlog"] {
             assert!(!is_temporary(other), "{other}");
         }
     }

@@ -19,6 +19,7 @@ mod beside;
 mod directory;
 mod location;
 mod lock;
+mod owner;
 mod inspect;
 
 pub(crate) use beside::Beside;
@@ -26,6 +27,7 @@ pub(crate) use directory::{Directory, Making};
 pub(crate) use header::{Header, Rows};
 pub(crate) use lock::LogLock;
 pub(crate) use offline::OfflineSegment;
+pub(crate) use owner::Owner;
 pub(crate) use preparing::{Limits, PreparingThreads};
 pub(crate) use present::{Readiness, WriteTarget};
 pub(crate) use random::{random_bytes, random_id};

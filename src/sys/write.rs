@@ -1,10 +1,12 @@
 //! Positioned writes of whole buffers: one `pwrite` may write fewer bytes than it was given.
 //!
-//! Called by `device`, and by `segment` for files that it writes itself.
+//! Called by `device`, and by `segment` and `crash` for files that they write themselves.
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 
+use super::directory::OpenDirectory;
 use super::file::{file_size_limit, write_at};
 
 /// Direct I/O takes whole sectors, so after a short write it goes on from a multiple of this. A disk with larger
@@ -31,6 +33,43 @@ pub(crate) fn write_whole(file: &File, bytes: &[u8], offset: u64, grain: usize) 
         }
     }
     Ok(())
+}
+
+/// An operation that the system refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// The operation, such as "create".
+    pub(crate) operation: &'static str,
+    /// What it was for.
+    pub(crate) path: PathBuf,
+    pub(crate) source: io::Error,
+}
+
+/// Makes a small file in `directory`, durable when this returns. It is `temporary` until it is complete, so a crash
+/// leaves all of `name` or nothing. It replaces another file of that name.
+///
+/// # Errors
+/// [`Refused`]; nothing of the file is left then.
+pub(crate) fn write_named(directory: &OpenDirectory, temporary: &str, name: &str, bytes: &[u8]) -> Result<(), Refused> {
+    let refused = |operation, path| move |source| Refused { operation, path, source };
+    let _ = directory.remove(temporary);
+    let written = write_durable(directory, temporary, bytes)
+        .and_then(|()| directory.rename(temporary, name).map_err(refused("name", directory.path_of(name))));
+    if written.is_err() {
+        let _ = directory.remove(temporary);
+        return written;
+    }
+    directory.sync().map_err(|source| {
+        let _ = directory.remove(name);
+        refused("sync the directory", directory.path().to_owned())(source)
+    })
+}
+
+fn write_durable(directory: &OpenDirectory, name: &str, bytes: &[u8]) -> Result<(), Refused> {
+    let refused = |operation| move |source| Refused { operation, path: directory.path_of(name), source };
+    let file = directory.create_to_write(name, false).map_err(refused("create"))?;
+    write_whole(&file, bytes, 0, grain(false)).map_err(refused("write"))?;
+    file.sync_all().map_err(refused("sync"))
 }
 
 /// The position to go on from after a write of `count` bytes at `done` of `length` bytes; `length` if that was all.

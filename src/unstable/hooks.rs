@@ -54,6 +54,6 @@ impl Hooks {
     /// # Errors
     /// As [`Engine::open`].
     pub fn open_on(self, engine: &Engine, config: Config) -> Result<Logger> {
-        engine.open_with(config, self)
+        engine.open_with(config, self, None)
     }
 }
