@@ -7,7 +7,7 @@ mod support;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diolog::{Level, Log, Logger, Outcome, Overflow, RingMemory};
+use diolog::{Config, Engine, EngineConfig, EventLogs, Level, Log, Logger, Outcome, Overflow, RingMemory};
 use support::os::{Fate, Who, filter_system_calls};
 
 /// Logs fields of every type. The first call registers the places, which takes a lock and allocates.
@@ -21,6 +21,15 @@ fn log_fields(log: &impl Log, number: u64) -> [Outcome; 3] {
     ]
 }
 
+/// The names of events that the thread under the filter logs.
+const EVENTS: [&str; 2] = ["payment", "shipping"];
+
+/// Event logs on an engine of their own.
+fn event_logs(config: Config, rings: RingMemory) -> EventLogs {
+    let engine = Engine::start(EngineConfig::new().ring_memory(rings)).expect("a thread");
+    EventLogs::new(&engine, support::child_directory().with_extension("events"), config).expect("valid settings")
+}
+
 /// Logs on a thread that may make no system call, then spins, because ending would make some. Meanwhile another thread
 /// does whatever takes a lock: an append that took one too would wait for it at some time, which is a system call.
 fn child(overflow: Overflow, rings: RingMemory, breaks_the_rule: bool) {
@@ -32,11 +41,17 @@ fn child(overflow: Overflow, rings: RingMemory, breaks_the_rule: bool) {
         RingMemory::Private => &[libc::SYS_exit],
         _ => &[libc::SYS_exit, libc::SYS_fallocate],
     };
-    let logger = Logger::open(config.overflow(overflow).ring_memory(rings)).expect("a log");
+    let config = config.overflow(overflow);
+    let events = event_logs(config.clone().thread_ring_bytes(4096), rings.clone());
+    let logger = Logger::open(config.ring_memory(rings)).expect("a log");
     let producer = logger.producer().expect("a producer");
     let handle = logger.clone();
+    let events_of_thread = events.clone();
     let _never_joined = std::thread::spawn(move || {
         assert_eq!(handle.log(Level::Info, "this makes the thread's ring"), Outcome::Written);
+        let log_events = |level| EVENTS.map(|event| events_of_thread.log(event, level, "an event"));
+        assert_eq!(log_events(Level::Info), [Outcome::Written; 2], "this opens the logs and makes the rings");
+        while log_events(Level::Debug) != [Outcome::Recorded; 2] {}
         assert_eq!(log_fields(&producer, 0), [Outcome::Written; 3]);
         assert_eq!(log_fields(&handle, 0), [Outcome::Written; 3]);
         let record = |number: u64| {
@@ -52,6 +67,8 @@ fn child(overflow: Overflow, rings: RingMemory, breaks_the_rule: bool) {
             producer.log(Level::Trace, "filtered");
             record(number);
             handle.log(Level::Info, "through the thread's own producer");
+            log_events(Level::Info);
+            log_events(Level::Debug);
             log_fields(&producer, number);
             log_fields(&handle, number);
             producer.log_args(Level::Info, format_args!("{number}"));
@@ -69,7 +86,12 @@ fn child(overflow: Overflow, rings: RingMemory, breaks_the_rule: bool) {
         logger.flush().expect("durable");
         logger.snapshot("beside").expect("written");
         logger.stats();
+        // Each takes the lock on the events.
+        events.open("audit").expect("a log").log(Level::Info, "beside");
+        events.stats();
+        events.close_event("audit").expect("a clean end");
     }
+    events.close().expect("a clean end");
     logger.close().expect("a clean end");
     let stats = logger.stats();
     assert!(stats.durable_records > 1 && stats.dropped + stats.overwritten > 0, "{stats:?}");
