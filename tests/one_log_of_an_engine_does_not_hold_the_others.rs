@@ -13,6 +13,9 @@ use support::device::Control;
 /// ENOSPC, the same on every Unix.
 const NO_SPACE: i32 = 28;
 
+/// EIO, too.
+const BROKEN: i32 = 5;
+
 const BLOCK: usize = 4096;
 
 fn engine(blocks: usize) -> Engine {
@@ -39,35 +42,47 @@ fn log_until(logger: &Logger, done: &AtomicBool) -> u64 {
 
 #[test]
 fn a_full_disk_of_one_log_costs_the_others_no_record_and_no_buffer() {
+    writes_of_one_log_fail(NO_SPACE, State::Full);
+}
+
+#[test]
+fn a_broken_disk_of_one_log_costs_the_others_no_record_and_no_buffer() {
+    writes_of_one_log_fail(BROKEN, State::Failed);
+}
+
+fn writes_of_one_log_fail(errno: i32, state: State) {
     let directory = support::directory();
-    let paths = ["full", "healthy"].map(|name| directory.path().join(name));
-    // The full log may take ten blocks; two are left to the healthy one.
+    let paths = ["failing", "healthy"].map(|name| directory.path().join(name));
+    // The failing log may take ten blocks; two are left to the healthy one.
     let engine = engine(12);
     let control = Control::default();
-    let full = control.hooks().open_on(&engine, config(&paths[0])).expect("a log");
+    let failing = control.hooks().open_on(&engine, config(&paths[0])).expect("a log");
     let healthy = engine.open(config(&paths[1])).expect("a log");
-    control.fail_with(Some(NO_SPACE));
+    control.fail_with(Some(errno));
     let done = AtomicBool::new(false);
     let logged = std::thread::scope(|scope| {
         let logged = scope.spawn(|| log_until(&healthy, &done));
-        let producer = full.producer().expect("a ring");
+        let producer = failing.producer().expect("a ring");
         // More than ten blocks hold.
         for _ in 0..2000 {
             producer.log(Level::Info, [b'x'; 100]);
         }
-        assert!(matches!(full.flush(), Err(Error::Io { .. })));
-        assert_eq!((full.stats().state, healthy.stats().state), (State::Full, State::Ok));
-        // A third log finds no two blocks beside the ten, and does not disturb the others.
-        let third = engine.open(config(&directory.path().join("third")));
-        if let Ok(third) = third {
-            third.close().expect("a clean end");
-        }
+        assert!(matches!(failing.flush(), Err(Error::Io { .. })));
+        assert_eq!((failing.stats().state, healthy.stats().state), (state, State::Ok));
+        // Once the failing log has its ten blocks, a third log finds no two. It does not disturb the others.
+        let error = loop {
+            match engine.open(config(&directory.path().join("third"))) {
+                Ok(third) => drop(third.close().expect("a clean end")),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, Error::InvalidConfig { setting: "blocks_bytes_max", .. }), "{error}");
         done.store(true, SeqCst);
         logged.join().expect("no panic")
     });
     control.fail_with(None);
     // Until the writer has tried again, a flush returns the error.
-    while full.flush().is_err() {
+    while failing.flush().is_err() {
         std::thread::yield_now();
     }
     engine.close().expect("clean ends");
