@@ -8,8 +8,17 @@ use std::collections::{BTreeMap, HashSet};
 use diolog::{Engine, EngineConfig, EventLogs, Level, Logger, Outcome, Stats};
 use prometheus_parse::{Scrape, Value};
 
+/// Checks that the parser has read each line: it ignores one that it does not understand.
 fn parse(text: &str) -> Scrape {
-    Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).expect("the exposition format")
+    let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).expect("the exposition format");
+    let lines = text.lines().filter(|line| !line.starts_with('#')).count();
+    let lines_of = |sample: &prometheus_parse::Sample| match &sample.value {
+        // The count and the sum of a histogram are samples of their own for this parser.
+        Value::Histogram(buckets) => buckets.len(),
+        _ => 1,
+    };
+    assert_eq!(scrape.samples.iter().map(lines_of).sum::<usize>(), lines, "{text}");
+    scrape
 }
 
 /// The value of the sample with this name and these labels.
