@@ -81,16 +81,22 @@ fn child(overflow: Overflow, rings: RingMemory, breaks_the_rule: bool) {
             std::hint::spin_loop();
         }
     });
+    let beside = events.clone();
+    // Has the lock on the events most of the time.
+    let asks = std::thread::spawn(move || {
+        while !DONE.load(Ordering::Acquire) {
+            beside.stats();
+        }
+    });
     while !DONE.load(Ordering::Acquire) {
         logger.producer().expect("a producer");
         logger.flush().expect("durable");
         logger.snapshot("beside").expect("written");
         logger.stats();
-        // Each takes the lock on the events.
         events.open("audit").expect("a log").log(Level::Info, "beside");
-        events.stats();
         events.close_event("audit").expect("a clean end");
     }
+    asks.join().expect("no panic");
     events.close().expect("a clean end");
     logger.close().expect("a clean end");
     let stats = logger.stats();
