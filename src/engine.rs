@@ -27,8 +27,8 @@ use crate::writer::Writer;
 ///
 /// However many logs there are, the engine has one thread `diolog-writer`, and one thread `diolog-segments` for each
 /// file system. Where the kernel does not allow io_uring, a thread for each file system helps the writer. The process
-/// has one thread `diolog-lock`, which holds the locks of all its logs, and a thread `diolog-listener` for each
-/// listener.
+/// has one thread `diolog-lock`, which holds the locks of all its logs, a thread `diolog-listener` for each listener,
+/// and one thread `diolog-signals` with `drain_on_signals` or `rotate_on_hangup`.
 ///
 /// Dropping the last handle closes no log. The thread ends when no handle is left and the last log has ended.
 /// [`close`](Engine::close) closes all logs. An exit of the process drains them together: see [`Logger`].

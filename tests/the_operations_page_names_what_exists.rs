@@ -13,7 +13,9 @@ const OTHERS: &[&str] = &[
     "O_DSYNC",
     "XDG_RUNTIME_DIR",
     "bench_iostat",
+    "close_event",
     "drain_on_signals",
+    "events_max",
     "io_uring",
     "io_uring_disabled",
     "io_uring_enter",
@@ -23,6 +25,8 @@ const OTHERS: &[&str] = &[
     "on_loss",
     "publish_metrics",
     "publish_producer_metrics",
+    "set_level",
+    "set_levels",
     "to_prometheus",
     "w_await",
 ];

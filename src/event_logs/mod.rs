@@ -54,7 +54,8 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// closes them.
 ///
 /// After a thread's first record of an event, [`log`](EventLogs::log) takes no lock and allocates nothing. Each thread
-/// gets a ring of [`thread_ring_bytes`](Config::thread_ring_bytes) (64 KiB) for each event that it logs.
+/// gets a ring of [`thread_ring_bytes`](Config::thread_ring_bytes) (64 KiB) for each event that it logs. While the log of
+/// an event is opened or closed, `log` of that event waits on the other threads.
 ///
 /// The directory has the event's name. In it, separators, control characters, white space, invisible characters,
 /// `*?"<>|:` and a `-` at the beginning become `_`. A name is refused if it is empty, `.`, `..` or longer than 255
@@ -174,9 +175,10 @@ impl EventLogs {
     /// limit holds for all handles. Logs that are open stay open if there are more.
     ///
     /// There is no upper bound, but each open log has two blocks of the engine's
-    /// [`blocks_bytes_max`](crate::EngineConfig::blocks_bytes_max), and at most four descriptors. With the default
-    /// sizes there is room for the blocks of 128 logs: for more, raise that, or lower
-    /// [`block_bytes`](Config::block_bytes).
+    /// [`blocks_bytes_max`](crate::EngineConfig::blocks_bytes_max), and two to four descriptors. **With the default
+    /// sizes there is room for the blocks of 128 logs**, so the records of event 129 are refused as
+    /// [`Outcome::NoLog`]: for more, raise that, or lower [`block_bytes`](Config::block_bytes). Of descriptors, a
+    /// process often has 1,024 (`ulimit -n`).
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for 0, with which no event would have a log.
