@@ -105,6 +105,41 @@ fn what_a_full_ring_costs_is_in_the_sum() {
 }
 
 #[test]
+fn losses_are_shown_with_their_cause_and_a_remedy() {
+    let place = Place::new();
+    let directory = disk(&place);
+    let options =
+        ["--ring-bytes", "4 KiB", "--reserve-bytes", "0", "--message-bytes", "480:9,1KiB", "--rate", "100000"];
+    let limits = ["--time", "300 ms", "--disk-bytes", "128 MiB"];
+    let fixed = ["bench", "load", directory.to_str().expect("UTF-8")];
+    let output = run(fixed.iter().chain(&options).chain(&limits), b"");
+    let text = stdout(&output);
+    assert_eq!(status(&output), 4, "{text}");
+    assert!(text.contains("messages of 480 bytes (9 in 10), 1 KiB (1 in 10), "), "{text}");
+    assert!(
+        text.contains(" dropped (ring full): the longest write took ") && text.contains("raise --reserve-bytes"),
+        "{text}"
+    );
+}
+
+#[test]
+fn rows_of_several_rates_can_be_told_apart() {
+    let place = Place::new();
+    let (directory, csv) = (disk(&place), place.join("seconds.csv"));
+    let [directory_name, csv_name] = [&directory, &csv].map(|path| path.to_str().expect("UTF-8"));
+    let (_, csv) = {
+        let options = ["--rate", "200,0.5,max", "--time", "300 ms", "--disk-bytes", "128 MiB", "--csv", csv_name];
+        let output = run(["bench", "load", directory_name].iter().chain(&options), b"");
+        (status(&output), fs::read_to_string(csv).expect("the rows"))
+    };
+    let mut rows = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let at = rows.next().expect("a heading").iter().position(|column| *column == "rate").expect("the rate");
+    let mut rates: Vec<_> = rows.map(|row| row[at]).collect();
+    rates.dedup();
+    assert_eq!(rates, ["200", "0.5", ""], "{csv}");
+}
+
+#[test]
 fn events_have_a_log_each_and_are_summed_up() {
     let place = Place::new();
     let directory = disk(&place);

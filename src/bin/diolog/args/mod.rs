@@ -21,7 +21,7 @@ use diolog::{DevicePreference, Level};
 
 use crate::exit::Failure;
 use load::duration;
-pub(crate) use load::{Load, Rate, Sizes};
+pub(crate) use load::{Load, Range, Rate, Sizes};
 pub(crate) use select::Select;
 pub(crate) use settings::WrittenLog;
 use settings::option_of;

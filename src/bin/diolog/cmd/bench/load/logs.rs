@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use diolog::unstable::{BLOCK_BYTES_MAX, ENGINE_BLOCKS_BYTES, ENGINE_RINGS_BYTES, RING_BYTES, WAITING_RING_BYTES};
 use diolog::{
-    Config, Distribution, Engine, EngineConfig, EventLogs, Level, Logger, Overflow, ProducerReport, ReadOptions,
-    Report, Verdict,
+    Config, Distribution, DroppedBy, Engine, EngineConfig, EventLogs, Level, Logger, Overflow, ProducerReport,
+    ReadOptions, Report, Verdict,
 };
 
 use super::target::{Events, Target};
@@ -42,6 +42,8 @@ pub(super) struct Figures {
     pub(super) ring_high_water: u64,
     /// The memory of all rings.
     pub(super) rings_bytes: u64,
+    /// Messages that were dropped.
+    pub(super) dropped_by: DroppedBy,
 }
 
 /// Logs that have ended.
@@ -103,6 +105,10 @@ impl Logs {
             let high_water = stats.producers.iter().map(|producer| producer.high_water_bytes).max().unwrap_or(0);
             all.ring_high_water = all.ring_high_water.max(high_water);
             all.rings_bytes += stats.ring_memory.used_bytes;
+            all.dropped_by.ring_full += stats.dropped_by.ring_full;
+            all.dropped_by.ring_memory += stats.dropped_by.ring_memory;
+            all.dropped_by.timed_out += stats.dropped_by.timed_out;
+            all.dropped_by.device_failed += stats.dropped_by.device_failed;
             all.device = stats.device.to_string();
         }
         all

@@ -225,7 +225,8 @@ impl<'a> Bench<'a> {
                     Ok(())
                 } else {
                     let since = Since { before: &figures, now: &logs.figures() };
-                    seconds.add(Row::new(elapsed, elapsed - before, &second, &since, usage))
+                    let row = Row::new(elapsed, elapsed - before, &second, &since, usage);
+                    seconds.add(Row { rate: run.rate, ..row })
                 };
                 if let Some(failure) = written.map_err(failed).err().or_else(|| logs.exceeds(self.arguments.disk_bytes))
                 {
@@ -258,7 +259,7 @@ impl<'a> Bench<'a> {
         Ok(Summary {
             threads: self.arguments.threads,
             events: self.arguments.events,
-            sizes: self.arguments.message_bytes.to_string(),
+            sizes: self.arguments.message_bytes.clone(),
             rate: run.rate,
             due: run
                 .rate

@@ -13,9 +13,8 @@ use super::threads::Tally;
 use super::usage::Usage;
 use crate::text::escape;
 
-/// The columns. `seconds` counts from the first message. Counts and times are those since the row before, of all logs;
-/// the high-water mark is that of the fullest ring since the beginning. What is not known is empty.
-const COLUMNS: &str = "unix_seconds,seconds,accepted,lost,bytes,append_p50_ns,append_p99_ns,append_p999_ns,append_max_ns,\
+/// The columns, which `docs/command-line.md` explains.
+const COLUMNS: &str = "unix_seconds,rate,seconds,accepted,lost,bytes,append_p50_ns,append_p99_ns,append_p999_ns,append_max_ns,\
                        call_p50_ns,call_p99_ns,call_p999_ns,call_max_ns,write_p50_ns,write_p99_ns,write_max_ns,ring_high_water_bytes,rings_bytes,cpu_percent,\
                        library_cpu_percent,memory_bytes,disk_writes_per_second,disk_bytes_per_second,disk_write_ms,\
                        disk_flushes_per_second,disk_queue,disk_busy_percent";
@@ -23,6 +22,8 @@ const COLUMNS: &str = "unix_seconds,seconds,accepted,lost,bytes,append_p50_ns,ap
 /// What happened since the row before.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
+    /// Messages a second that are due; `None` at full speed.
+    pub(super) rate: Option<f64>,
     /// Since the first message, at the row's end.
     pub(super) seconds: f64,
     /// Since the row before.
@@ -48,6 +49,7 @@ pub(super) struct Since<'a> {
 impl Row {
     pub(super) fn new(seconds: Duration, length: Duration, tally: &Tally, logs: &Since<'_>, usage: Usage) -> Row {
         Row {
+            rate: None,
             seconds: seconds.as_secs_f64(),
             length: length.as_secs_f64(),
             accepted: tally.accepted,
@@ -80,8 +82,9 @@ impl Csv {
         let [append, call] = [row.append_ns, row.call_ns].map(|times| times.map(|ns| ns.to_string()).join(","));
         writeln!(
             self.0,
-            "{:.3},{:.3},{},{},{},{append},{call},{},{},{},{},{},{:.1},{},{},{}",
+            "{:.3},{},{:.3},{},{},{},{append},{call},{},{},{},{},{},{:.1},{},{},{}",
             time.as_secs_f64(),
+            known(row.rate.map(|rate| rate.to_string())),
             row.seconds,
             row.accepted,
             row.lost,
@@ -120,4 +123,17 @@ fn disk(usage: &Usage) -> String {
 
 fn known(value: Option<String>) -> String {
     value.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_column_is_explained_on_the_page_of_the_command_line() {
+        let page = include_str!("../../../../../../docs/command-line.md");
+        for column in COLUMNS.split(',') {
+            assert!(page.contains(&format!("`{column}`")), "{column}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use super::logs::{Figures, Proof};
 use super::rows;
 use super::threads::Tally;
 use super::usage::Usage;
-use crate::args::Rate;
+use crate::args::{Range, Rate, Sizes};
 use crate::exit::Status;
 use crate::text::table::{Side, Table};
 use crate::text::units;
@@ -20,7 +20,7 @@ use crate::text::units;
 pub(super) struct Summary {
     pub(super) threads: u16,
     pub(super) events: u16,
-    pub(super) sizes: String,
+    pub(super) sizes: Sizes,
     /// Messages a second that were due; `None` at full speed.
     pub(super) rate: Option<f64>,
     /// Messages that were due; `None` also if the load was stopped early.
@@ -87,10 +87,10 @@ impl Summary {
         };
         writeln!(
             out,
-            "{}, {}, messages of {} bytes, {asked}, for {}",
+            "{}, {}, messages of {}, {asked}, for {}",
             units::counted(self.threads.into(), "thread"),
             units::counted(self.events.into(), "log"),
-            self.sizes,
+            shown_sizes(&self.sizes),
             units::duration(self.elapsed),
         )?;
         writeln!(out, "  written by {}", self.figures.device)?;
@@ -103,6 +103,7 @@ impl Summary {
             units::grouped(tally.lost + proof.overwritten),
             self.lost_part() * 100.0,
         )?;
+        self.write_losses(out)?;
         if self.not_begun() > 0 {
             let messages = units::counted(self.not_begun(), "message");
             writeln!(out, "  not begun: {messages} that were due; the threads cannot keep this rate here")?;
@@ -131,6 +132,26 @@ impl Summary {
             )?;
         }
         self.write_proof(out)
+    }
+
+    /// Why messages were lost, and what helps.
+    fn write_losses(&self, out: &mut String) -> std::fmt::Result {
+        let Figures { dropped_by, write_ns, .. } = &self.figures;
+        let longest = units::duration(Duration::from_nanos(write_ns.max));
+        let full = format!("the longest write took {longest}; raise --reserve-bytes, or lower --rate");
+        let waited = format!("the longest write took {longest}; raise --reserve-bytes, or wait longer");
+        for (number, what) in [
+            (dropped_by.ring_full, format!("dropped (ring full): {full}")),
+            (dropped_by.ring_memory, "dropped (ring memory): raise --rings-bytes-max, or use fewer --threads".into()),
+            (dropped_by.timed_out, format!("dropped (timed out): {waited}")),
+            (dropped_by.device_failed, "dropped (device failed): the disk refuses writes; see dmesg".into()),
+            (self.proof.overwritten, format!("overwritten (ring full): {full}")),
+        ] {
+            if number > 0 {
+                writeln!(out, "  {} {what}", units::grouped(number))?;
+            }
+        }
+        Ok(())
     }
 
     fn times(&self) -> String {
@@ -181,7 +202,7 @@ impl Summary {
         let object = json!({
             "threads": self.threads,
             "events": self.events,
-            "message_bytes": self.sizes,
+            "message_bytes": self.sizes.to_string(),
             "rate": self.rate,
             "capacity": capacity,
             "seconds": self.elapsed.as_secs_f64(),
@@ -226,6 +247,23 @@ impl Summary {
     }
 }
 
+/// Sizes as "64 bytes (9 in 10), 1 KiB to 4 KiB (1 in 10)".
+fn shown_sizes(sizes: &Sizes) -> String {
+    let size = |bytes: usize| match bytes {
+        1024.. if bytes.is_multiple_of(1024) => format!("{} KiB", units::grouped(bytes as u64 / 1024)),
+        _ => units::counted(bytes as u64, "byte"),
+    };
+    let all: u64 = sizes.0.iter().map(|range| u64::from(range.weight)).sum();
+    let range = |range: &Range| {
+        let Range { smallest, largest, weight } = *range;
+        let sizes =
+            if smallest == largest { size(largest) } else { format!("{} to {}", size(smallest), size(largest)) };
+        let part = if all == u64::from(weight) { String::new() } else { format!(" ({weight} in {all})") };
+        sizes + &part
+    };
+    sizes.0.iter().map(range).collect::<Vec<_>>().join(", ")
+}
+
 /// Messages a second, as "90,222"; with decimals if they are few.
 fn shown_rate(per_second: f64) -> String {
     match per_second {
@@ -237,6 +275,18 @@ fn shown_rate(per_second: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_shown_with_their_units_and_parts() {
+        for (word, shown) in [
+            ("200", "200 bytes"),
+            ("64:9,4096:1", "64 bytes (9 in 10), 4 KiB (1 in 10)"),
+            ("1,1KiB..300KiB", "1 byte (1 in 2), 1 KiB to 300 KiB (1 in 2)"),
+            ("1..1000:5", "1 byte to 1,000 bytes"),
+        ] {
+            assert_eq!(shown_sizes(&word.parse().expect("sizes")), shown);
+        }
+    }
 
     #[test]
     fn rates_are_counts_unless_they_are_small() {
