@@ -249,3 +249,21 @@ fn what_is_no_log_is_an_error() {
     let output = run(["top"], b"");
     assert_eq!(status(&output), 64);
 }
+
+#[test]
+fn a_path_that_is_no_log_hides_no_other() {
+    let place = Place::new();
+    let log = place.log();
+    let log = log.to_str().expect("UTF-8");
+    assert_eq!(status(&run(["write", log], b"a line\n")), 0);
+    let nowhere = place.join("nowhere");
+    let nowhere = nowhere.to_str().expect("UTF-8");
+    for logs in [[log, nowhere], [nowhere, log]] {
+        let output = run(["top", "--once"].iter().chain(&logs), b"");
+        assert_eq!(status(&output), 3);
+        assert!(stdout(&output).starts_with(&format!("{log}: ")), "{}", stdout(&output));
+        assert!(stderr(&output).contains(nowhere), "{}", stderr(&output));
+    }
+    let output = run(["top", nowhere], b"");
+    assert_eq!((status(&output), &*stdout(&output)), (3, ""));
+}

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use diolog::FiguresReader;
 use terminal_size::{Height, terminal_size};
 
+use super::report;
 use crate::args::{ReportFormat, Top};
 use crate::exit::{Failure, Status};
 use crate::input::signals::{self, Asked};
@@ -35,9 +36,13 @@ enum Form {
     Json,
 }
 
-/// Shows the newest figures of each log, once or each second until Ctrl-C.
+/// Shows the newest figures of each log, once or each second until Ctrl-C. A path that is no log is named on standard
+/// error.
 pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
-    let mut logs = arguments.paths.iter().map(FiguresReader::open).collect::<Result<Vec<_>, _>>()?;
+    let (mut logs, status) = report::of_each(&arguments.paths, |path| Ok((FiguresReader::open(path)?, Status::CLEAN)));
+    if logs.is_empty() {
+        return Ok(status);
+    }
     let form = match (arguments.format, arguments.once) {
         (ReportFormat::Json, _) => Form::Json,
         (ReportFormat::Text, true) => Form::Once,
@@ -50,7 +55,7 @@ pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
     loop {
         let next = Instant::now() + INTERVAL;
         let now_unix_ns = unix_ns();
-        let seen = arguments.paths.iter().zip(&logs).map(|(path, log)| look(path, log, now_unix_ns));
+        let seen = logs.iter().map(|(path, log)| look(path, log, now_unix_ns));
         match form {
             Form::InPlace => fill_screen(&seen.collect::<Vec<_>>(), arguments.producers, output.line()),
             Form::Once => seen.for_each(|seen| lines(&seen, arguments.producers, output.line())),
@@ -62,14 +67,14 @@ pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
         }
         output.flush()?;
         if arguments.once {
-            return Ok(Status::CLEAN);
+            return Ok(status);
         }
         while Instant::now() < next {
             if asked.get().is_some() || output.wait_until_closed(POLL) {
-                return Ok(Status::CLEAN);
+                return Ok(status);
             }
         }
-        for (log, is_newer) in logs.iter_mut().zip(&mut are_newer) {
+        for ((_, log), is_newer) in logs.iter_mut().zip(&mut are_newer) {
             *is_newer = log.refresh()?;
         }
     }
