@@ -20,8 +20,8 @@
 //! - A definition is written after the last one, then the end of the definitions moves to its end.
 //! - A slot's size never changes once the end of the slots has moved to its end. Its description is written for each
 //!   producer while its state is [`SLOT_FREE`], then its state becomes [`SLOT_USED`]: its ring is empty at both
-//!   moments. When the slot is free again, its description is zeros. So a free slot with a description and records is
-//!   damaged.
+//!   moments. When the slot is free again, its description is zeros. So a free slot with a description is damaged,
+//!   unless that is whole and the ring is empty.
 //! - A ring's control lines and bytes are the ring's own affair.
 //!
 //! A process may die between any two of these stores. Every state in between means the same as the one before.
@@ -31,7 +31,7 @@ use std::mem::offset_of;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::format::{checksum, checksum_append};
+use crate::format::{checksum, checksum_append, is_zero};
 
 /// The first bytes of a ring file.
 pub(crate) const MAGIC: [u8; 8] = *b"DLRINGS\0";
@@ -206,6 +206,11 @@ impl RawSlot {
     pub(crate) fn checksum(&self) -> Option<u32> {
         let end = offset_of!(RawSlot, name) + self.producer_name()?.len();
         Some(checksum(&self.as_bytes()[offset_of!(RawSlot, log)..end]))
+    }
+
+    /// Whether it has no description, as a slot that nobody uses.
+    pub(crate) fn is_undescribed(&self) -> bool {
+        is_zero(&self.as_bytes()[offset_of!(RawSlot, crc)..])
     }
 
     /// The producer's name; `None` if it is longer than there is room for.

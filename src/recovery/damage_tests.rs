@@ -5,10 +5,10 @@ use std::mem::offset_of;
 
 use super::test_rings::{Dead, DeadRing};
 use super::tests::{Message, Parts, change, messages, recover_one, recovered, verifies};
-use super::{Recovery, RecoveryOutcome, recover};
+use super::{Recovery, RecoveryOutcome, recover, sweep};
 use crate::crash::layout::{
-    CONTROL_OFFSET, DEFINITIONS_OFFSET, FOR_RECORDER, LOG_BYTES, LOG_DAMAGED, LOG_FREE, LOG_OPEN, LOGS_OFFSET,
-    RawHeader, RawLog, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES, SLOTS_OFFSET, log_offset,
+    CONTROL_OFFSET, DEFINITIONS_OFFSET, FOR_RECORDER, LOG_BYTES, LOG_DAMAGED, LOG_ENDED, LOG_FREE, LOG_OPEN,
+    LOGS_OFFSET, RawHeader, RawLog, RawSlot, SLOT_FREE, SLOT_HEADER_BYTES, SLOTS_OFFSET, log_offset,
 };
 use crate::format::{Kind, segment_file_name};
 use crate::reader::{Verdict, verify};
@@ -139,6 +139,68 @@ fn a_log_whose_state_makes_no_sense_is_recovered() {
     assert_eq!(messages(&dead.log), parts.accepted());
 }
 
+/// Damages of the first log's entry: what is written from its first byte on.
+fn damages_of_entry() -> [(&'static str, Vec<u8>); 6] {
+    let with_state = |state: u32| [&state.to_le_bytes()[..], &[0; 4]].concat();
+    [
+        ("its state and its checksum are zeros", vec![0; 8]),
+        ("all of it is zeros", vec![0; LOG_BYTES as usize]),
+        ("all of it is something else", vec![0xFF; LOG_BYTES as usize]),
+        ("it claims to be open", with_state(LOG_OPEN)),
+        ("it claims to have ended", with_state(LOG_ENDED)),
+        ("it claims to be damaged", with_state(LOG_DAMAGED)),
+    ]
+}
+
+#[test]
+fn a_damaged_entry_in_the_table_of_logs_keeps_the_rings() {
+    let parts = Parts::new(false);
+    let slot = SLOTS_OFFSET as usize + offset_of!(RawSlot, crc);
+    for (what, damage) in damages_of_entry() {
+        for is_slot_damaged in [false, true] {
+            let dead = parts.dead();
+            change(&dead, log_offset(1) as usize, &damage);
+            if is_slot_damaged {
+                change(&dead, slot, &[0xFF; 4]);
+            }
+            let recovery = recover_one(&dead);
+            assert_eq!(recovery.outcome, RecoveryOutcome::Left, "{what}: {recovery}");
+            assert!(recovery.to_string().contains("its table of logs is damaged"), "{what}: {recovery}");
+            sweep(&dead.rings);
+            assert!(dead.link.path.exists(), "{what}");
+            let [recovery] = recover(&dead.log, None).expect("a log").try_into().expect("the link stays");
+            assert_eq!(recovery.outcome, RecoveryOutcome::Left, "{what}: {recovery}");
+            // The file as it was.
+            dead.write();
+            assert_eq!(recovered(&dead).records, 15, "{what}");
+        }
+    }
+    // The damage of a log without rings has cost nothing.
+    let dead = parts.dead_with(Vec::new());
+    change(&dead, log_offset(1) as usize, &[0; LOG_BYTES as usize]);
+    assert_eq!(recovered(&dead).records, 0);
+}
+
+#[test]
+fn the_recovery_of_another_log_does_not_remove_a_file_whose_table_of_logs_is_damaged() {
+    let logs = [Parts::new(false), Parts::new(false)];
+    for (what, damage) in damages_of_entry() {
+        let [first, mut second] = logs.each_ref().map(Parts::dead);
+        second.link.path.clone_from(&first.link.path);
+        Dead::write_all(&[&first, &second]);
+        change(&first, log_offset(1) as usize, &damage);
+        let recovery = recover_one(&second);
+        assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Complete, 15), "{what}: {recovery}");
+        let recovery = recover_one(&first);
+        assert_eq!(recovery.outcome, RecoveryOutcome::Left, "{what}: {recovery}");
+        assert!(first.link.path.exists(), "{what}");
+        Dead::write_all(&[&first, &second]);
+        assert_eq!(recover_one(&first).records, 15, "{what}");
+        assert_eq!(recover_one(&second).records, 0, "{what}");
+        assert!(!first.link.path.exists(), "{what}");
+    }
+}
+
 #[test]
 fn counts_and_positions_that_contradict_the_records_are_damage_of_their_ring_alone() {
     let parts = Parts::new(false);
@@ -236,19 +298,30 @@ fn places_of_account(dead: &Dead) -> impl Iterator<Item = usize> + use<> {
     header.chain(entry).chain(others).chain(range(DEFINITIONS_OFFSET, 100)).chain(slots)
 }
 
-/// A recovery from a ring file in which one bit was flipped.
-struct Flipped<'a> {
+/// A recovery from a ring file that was damaged at one place.
+struct Damaged<'a> {
     dead: &'a Dead,
     at: usize,
     recovery: Recovery,
-    /// What the log holds if no bit is flipped.
+    /// What the log holds if nothing is damaged.
     accepted: &'a [Message],
     after: Vec<Message>,
 }
 
-/// Flips a bit at each of the `places` of a log's ring file, recovers the log, and checks that it holds what it held
+/// Checks that the damage is reported, and the file kept, or that it has cost nothing.
+fn is_reported_or_costs_nothing(Damaged { dead, at, recovery, accepted, after }: Damaged<'_>) {
+    let is_kept = fs::read_dir(&dead.rings).expect("readable").count() == 1;
+    let is_reported = matches!(recovery.outcome, RecoveryOutcome::Damaged | RecoveryOutcome::Left) && is_kept;
+    assert!(is_reported || after == accepted, "{at:#x}: {recovery}");
+}
+
+/// Damages a log's ring file at each of the `places` in turn, recovers the log, and checks that it holds what it held
 /// before. Then calls `check`.
-fn flip_bits<P: Iterator<Item = usize>>(places: impl FnOnce(&Dead) -> P, check: impl Fn(Flipped<'_>)) {
+fn damage_at<P: Iterator<Item = usize>>(
+    places: impl FnOnce(&Dead) -> P,
+    damage: impl Fn(&Dead, usize),
+    check: impl Fn(Damaged<'_>),
+) {
     let parts = Parts::new(false);
     let dead = &parts.dead_in_memory();
     let before = messages(&dead.log);
@@ -260,21 +333,33 @@ fn flip_bits<P: Iterator<Item = usize>>(places: impl FnOnce(&Dead) -> P, check: 
         }
         let _ = fs::remove_file(dead.log.join(segment_file_name(2)));
         dead.write();
-        change(dead, at, &[dead.byte(at) ^ 1 << (at % 8)]);
+        damage(dead, at);
         let recovery = recover_one(dead);
         let after = messages(&dead.log);
         assert!(before.iter().all(|message| after.contains(message)), "{at}: {recovery}");
-        check(Flipped { dead, at, recovery, accepted, after });
+        check(Damaged { dead, at, recovery, accepted, after });
     }
+}
+
+fn flip_bit(dead: &Dead, at: usize) {
+    change(dead, at, &[dead.byte(at) ^ 1 << (at % 8)]);
 }
 
 #[test]
 fn a_flipped_bit_of_the_account_in_a_ring_file_is_reported_or_costs_nothing() {
-    flip_bits(places_of_account, |Flipped { dead, at, recovery, accepted, after }| {
-        let is_kept = fs::read_dir(&dead.rings).expect("readable").count() == 1;
-        let is_reported = matches!(recovery.outcome, RecoveryOutcome::Damaged | RecoveryOutcome::Left) && is_kept;
-        assert!(is_reported || after == accepted, "{at:#x}: {recovery}");
-    });
+    damage_at(places_of_account, flip_bit, is_reported_or_costs_nothing);
+}
+
+#[test]
+fn zeros_in_the_tables_of_a_ring_file_are_reported_or_cost_nothing() {
+    let places = |dead: &Dead| {
+        let entry = size_of::<RawLog>() + dead.log.as_os_str().len();
+        let tables = [(0, size_of::<RawHeader>()), (log_offset(1), entry), (SLOTS_OFFSET, 64)];
+        tables.into_iter().flat_map(|(at, bytes)| (at as usize..at as usize + bytes).step_by(4))
+    };
+    for bytes in [8, 16] {
+        damage_at(places, |dead, at| change(dead, at, &vec![0; bytes]), is_reported_or_costs_nothing);
+    }
 }
 
 #[test]
@@ -282,9 +367,10 @@ fn a_flipped_bit_of_a_record_in_a_ring_changes_no_other_one() {
     let window = (SLOTS_OFFSET + SLOT_HEADER_BYTES) as usize;
     // Records have no checksum: a changed one may be kept as it is.
     let places = (window + 600..window + 800).step_by(7);
-    flip_bits(
+    damage_at(
         |_| places,
-        |Flipped { at, recovery, accepted, after, .. }| {
+        flip_bit,
+        |Damaged { at, recovery, accepted, after, .. }| {
             let missing = accepted.iter().filter(|message| !after.contains(message)).count();
             assert!(recovery.outcome == RecoveryOutcome::Damaged || missing <= 1, "{at}: {recovery}");
         },

@@ -49,13 +49,29 @@ fn new_log() -> (TempDir, PathBuf, NewLog, OpenDirectory) {
 fn a_ring_file_that_no_log_needs_is_removed_by_the_next_open_in_its_directory() {
     let parts = Parts::new(false);
     type Leave = fn(&Parts) -> Dead;
-    let cases: [(&str, bool, Leave); 9] = [
+    let cases: [(&str, bool, Leave); 12] = [
         ("its log has not ended", true, Parts::dead),
         ("its log has ended", false, |parts| dead_in_state(parts, LOG_ENDED)),
         ("its log was not open yet, and has a link", true, |parts| dead_in_state(parts, LOG_FREE)),
         ("its log was not open yet", false, |parts| {
+            let dead = parts.dead_with(Vec::new());
+            change(&dead, (LOGS_OFFSET + LOG_BYTES) as usize, &LOG_FREE.to_le_bytes());
+            dead.remove_link();
+            dead
+        }),
+        ("its log has rings and is said not to be open yet", true, |parts| {
             let dead = dead_in_state(parts, LOG_FREE);
             dead.remove_link();
+            dead
+        }),
+        ("the state and the checksum of its log are zeros", true, |parts| {
+            let dead = parts.dead();
+            change(&dead, (LOGS_OFFSET + LOG_BYTES) as usize, &[0; 8]);
+            dead
+        }),
+        ("its table of logs is zeros", true, |parts| {
+            let dead = parts.dead();
+            change(&dead, LOGS_OFFSET as usize, &[0; 4 * LOG_BYTES as usize]);
             dead
         }),
         ("it was just created", false, |parts| {

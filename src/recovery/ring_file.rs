@@ -118,6 +118,13 @@ pub(super) struct FoundSlots {
     pub(super) damage: Option<String>,
 }
 
+impl FoundSlots {
+    /// Whether they hold records, or damage may hide some that do.
+    fn may_have_records(&self) -> bool {
+        !self.places.is_empty() || self.damage.is_some()
+    }
+}
+
 impl Locked {
     /// Locks the file at `path`, which this user's processes alone have written. Waits as long as `patience`
     /// for whoever has it.
@@ -195,9 +202,10 @@ impl DeadRingFile {
     /// The entry of a run's log. `None` if the table has none: it is used again once the log has ended.
     ///
     /// # Errors
-    /// The operating system's, and `InvalidData` if the entry of a log that is not recovered yet is damaged.
+    /// The operating system's, and `InvalidData` if the entry may be one that is damaged.
     pub(super) fn log_of(&self, run: StoredRunId) -> io::Result<Option<LogEntry>> {
         let mut is_damaged = false;
+        let mut whole = HashSet::new();
         for index in 0..LOGS_MAX {
             let raw_state = self.log_state(index)?;
             let state = match raw_state {
@@ -215,11 +223,13 @@ impl DeadRingFile {
                     }
                     return Ok(Some(entry));
                 }
-                Some(_) => {}
+                Some(_) => _ = whole.insert(index),
                 None => is_damaged |= state == RingsState::Open,
             }
         }
-        if is_damaged {
+        // The state may be damaged as well. But entries that were never used have no rings.
+        let others = self.slots_where(|slot| !whole.contains(&slot.log.get()))?;
+        if is_damaged || others.may_have_records() {
             Err(io::Error::new(io::ErrorKind::InvalidData, "its table of logs is damaged"))
         } else {
             Ok(None)
@@ -296,6 +306,14 @@ impl DeadRingFile {
     /// # Errors
     /// The operating system's.
     pub(super) fn slots(&self, entry: &LogEntry, purpose: u32) -> io::Result<FoundSlots> {
+        self.slots_where(|slot| slot.log.get() == entry.index && slot.purpose.get() == purpose)
+    }
+
+    /// The rings in the slots that are wanted.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn slots_where(&self, is_wanted: impl Fn(&RawSlot) -> bool) -> io::Result<FoundSlots> {
         let mut found = FoundSlots::default();
         let mut producers = HashSet::new();
         let mut at = SLOTS_OFFSET;
@@ -320,11 +338,12 @@ impl DeadRingFile {
                 }
                 break;
             };
-            // Free slots that have been used have no description.
-            let is_free = raw.state.get() == SLOT_FREE && slot.as_ref().is_none_or(|slot| slot.image.is_empty());
+            // One that has none yet, or no more; or whose ring is just being assigned.
+            let is_empty = slot.as_ref().map_or_else(|| raw.is_undescribed(), |slot| slot.image.is_empty());
+            let is_free = raw.state.get() == SLOT_FREE && is_empty;
             match slot {
                 _ if is_free => {}
-                Some(_) if raw.log.get() != entry.index || raw.purpose.get() != purpose => {}
+                Some(_) if !is_wanted(&raw) => {}
                 Some(_) if found.places.len() == PRODUCERS_AT_ONCE => {
                     note("it claims to have more rings of the log than a log can have".into());
                     // The end was not looked for.
@@ -393,19 +412,30 @@ impl DeadRingFile {
     /// The operating system's.
     pub(super) fn finish(self) -> io::Result<Option<PathBuf>> {
         let mut is_damaged = false;
+        let mut done = HashSet::new();
         for index in 0..LOGS_MAX {
+            let entry = self.raw_log(index)?;
+            let is_linked = || entry.as_ref().is_some_and(|(raw, path)| Link::is_in(path, StoredRunId(raw.run)));
             let is_needed = match self.log_state(index)? {
-                LOG_ENDED => false,
-                LOG_DAMAGED => {
-                    is_damaged = true;
+                state @ (LOG_ENDED | LOG_DAMAGED) if entry.is_some() => {
+                    done.insert(index);
+                    is_damaged |= state == LOG_DAMAGED;
                     false
                 }
-                // It had no record yet; but if there is a link, the log's next open looks for the file.
-                LOG_FREE => self.is_linked(index)?,
+                // It had no record yet; but if there is a link, the log's next open looks for the file. If the entry or
+                // its state is damaged, its rings show it.
+                LOG_FREE | LOG_ENDED | LOG_DAMAGED => is_linked(),
                 // The same, if its records are gone.
-                _ => self.is_of_this_boot() || self.is_linked(index)?,
+                _ => self.is_of_this_boot() || is_linked(),
             };
             if is_needed {
+                return Ok(None);
+            }
+        }
+        if self.is_of_this_boot() {
+            let others = self.slots_where(|slot| !done.contains(&slot.log.get()))?;
+            // Damage that may hide rings keeps the file; if it was found before, under the other name.
+            if !others.places.is_empty() || (others.may_have_records() && !is_damaged) {
                 return Ok(None);
             }
         }
@@ -431,12 +461,6 @@ impl DeadRingFile {
             self.set_log_state(&entry, RingsState::Ended)?;
         }
         self.finish().map(drop)
-    }
-
-    /// Whether a link leads from the log with this entry to its run.
-    fn is_linked(&self, index: u32) -> io::Result<bool> {
-        let entry = self.raw_log(index)?;
-        Ok(entry.is_some_and(|(raw, path)| Link::is_in(&path, StoredRunId(raw.run))))
     }
 }
 

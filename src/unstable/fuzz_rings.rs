@@ -54,6 +54,9 @@ pub(super) fn ring(bytes: &[u8]) {
     let _ = records.fault();
 }
 
+/// The bit of an entry's state that says that its checksum and its state stay as they are.
+const UNSEALED: u32 = 1 << 31;
+
 /// A ring file. Each of its parts has its length before it: the header, the entry of a log, the definitions, the slots.
 pub(super) fn ring_file(bytes: &[u8], directory: &Path) {
     let (log, path) = (directory.join("log"), directory.join("fuzzed.rings"));
@@ -70,7 +73,7 @@ pub(super) fn ring_file(bytes: &[u8], directory: &Path) {
     let _ = std::fs::remove_file(path.with_extension("rings.damaged"));
 }
 
-/// Writes the file, with valid checksums, and a log with a link to it.
+/// Writes the file, with valid checksums except perhaps its entry's, and a log with a link to it.
 fn make(bytes: &[u8], log: &Path, path: &Path) -> io::Result<()> {
     std::fs::create_dir(log)?;
     let mut rest = bytes;
@@ -98,8 +101,13 @@ fn make(bytes: &[u8], log: &Path, path: &Path) -> io::Result<()> {
     let run = StoredRunId([7; 16]);
     if let Ok((mut raw, path)) = RawLog::read_from_prefix(&entry) {
         let path = &path[..path.len().min(PATH_BYTES_MAX)];
-        (raw.state, raw.run, raw.path_bytes) = (U32::new(LOG_OPEN), run.0, U16::new(path.len() as u16));
-        raw.crc = U32::new(raw.checksum(path));
+        (raw.run, raw.path_bytes) = (run.0, U16::new(path.len() as u16));
+        if raw.state.get() & UNSEALED == 0 {
+            raw.state = U32::new(LOG_OPEN);
+            raw.crc = U32::new(raw.checksum(path));
+        } else {
+            raw.state = U32::new(raw.state.get() & !UNSEALED);
+        }
         put(&[raw.as_bytes(), path].concat(), LOGS_OFFSET)?;
     }
 
