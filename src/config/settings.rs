@@ -263,7 +263,7 @@ config! {
         /// progress: the kernel keeps the locks on its segments that long. A forked child that has not closed the
         /// segments keeps the locks too, and the two cases look the same: until the child ends, each open waits 5 s,
         /// and leaves the rings as they are. Both also wait up to 2 s for the ring file while another log's rings are
-        /// recovered from it. If the engine that made the file still runs with other logs, nobody waits: the rings are
+        /// recovered from it. They wait no longer than 5 s in all, however many runs there are to recover. If the engine that made the file still runs with other logs, nobody waits: the rings are
         /// recovered after it has ended.
         ///
         /// If the directory is on tmpfs, appends take as long as in private memory. On another file system, the system

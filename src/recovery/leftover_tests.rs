@@ -4,9 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::bounds::Patience;
+use super::run::recover_patiently;
 use super::test_rings::{Dead, config, logger, rings};
 use super::tests::{Parts, change, lose_blocks_but, messages, recover_one, recovered, verifies};
 use super::{RecoveryOutcome, recover, sweep};
@@ -18,6 +21,7 @@ use crate::format::segment_file_name;
 use crate::level::Level;
 use crate::logger::Logger;
 use crate::reader::verify;
+use crate::segment::{Directory, Making};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::test_directory::directory;
 
@@ -225,6 +229,29 @@ fn writes_of_a_dead_run_are_waited_for_however_many_segments_came_since_and_no_o
     assert!(recovery.to_string().contains("00000001.dlog is still open"), "{recovery}");
     drop(own);
     assert_eq!(recovered(&dead).records, 15);
+}
+
+#[test]
+fn writes_of_several_dead_runs_are_waited_for_no_longer_than_those_of_one() {
+    let logs = [Parts::new(false), Parts::new(false)];
+    let [first, second] = logs.each_ref().map(Parts::dead);
+    // The second run's files, in the first one's log.
+    fs::copy(second.log.join(segment_file_name(1)), first.log.join(segment_file_name(2))).expect("copied");
+    second.link.write(&OpenDirectory::open(&first.log).expect("a directory")).expect("written");
+    second.remove_link();
+    let held = [1, 2].map(|number| fs::File::open(first.log.join(segment_file_name(number))).expect("there"));
+    assert!(held.iter().all(|file| crate::sys::try_lock(file).expect("locked")));
+    let mut patience = Patience::of_recovery();
+    while patience.left() > Duration::from_millis(20) {
+        assert!(patience.wait());
+    }
+    let mut directory = Directory::open(&first.log, Making::BY_DEFAULT).expect("a log");
+    let recoveries = recover_patiently(&mut directory, None, &mut patience, &mut |_, _| {}).expect("a log");
+    assert_eq!(recoveries.len(), 2);
+    for recovery in recoveries {
+        assert!(recovery.to_string().contains("is still open"), "{recovery}");
+    }
+    assert!(patience.left().is_zero());
 }
 
 #[test]

@@ -2,11 +2,11 @@
 //! of the flight recorder. [`run`](super::run) calls it, with the ring file locked.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use zerocopy::little_endian::{I64, U64};
 
 use super::account::RunAccount;
+use super::bounds::Patience;
 use super::compose::{Composer, RecoveryPlan};
 use super::definitions::FoundDefinitions;
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
@@ -27,10 +27,6 @@ use crate::segment::{Directory, Header, OfflineSegment, random_id};
 use crate::snapshot::{Now, SnapshotOrigin};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::{self, cpu};
-
-/// How long to wait for a write of the dead process that is still on its way to the disk.
-const WRITES_PATIENCE: Duration = Duration::from_secs(5);
-const WRITES_STEP: Duration = Duration::from_millis(5);
 
 /// A run whose process has died.
 #[derive(Clone, Copy)]
@@ -70,10 +66,11 @@ struct Written {
 pub(super) fn write_missing(
     directory: &mut Directory,
     run: DeadRun<'_>,
+    patience: &mut Patience,
     watch: &mut dyn FnMut(u64, u64),
     recovery: &mut Recovery,
 ) -> OrStop<()> {
-    let Remains { account, rings, base } = run.read(directory)?;
+    let Remains { account, rings, base } = run.read(directory, patience)?;
     let of_slots = rings.damage.clone();
     let mut written = Written { is_unwritten: false, damage: None };
     if !account.as_ref().is_some_and(|account| account.is_ended) {
@@ -95,9 +92,9 @@ pub(super) fn write_missing(
 
 impl<'a> DeadRun<'a> {
     /// Reads what is left of the run, when none of its writes is under way any more.
-    fn read(self, directory: &Directory) -> OrStop<Remains<'a>> {
+    fn read(self, directory: &Directory, patience: &mut Patience) -> OrStop<Remains<'a>> {
         let opened = directory.opened();
-        wait_for_writes(&opened, self.link.run)?;
+        wait_for_writes(&opened, self.link.run, patience)?;
         let mut tail = RunTail::open(opened.path(), self.link.run)?;
         let rings = self.slots(FOR_LOG)?;
         let account = tail.as_mut().map(RunAccount::read).transpose()?;
@@ -297,14 +294,13 @@ fn note_damage(recovery: &mut Recovery, damages: Vec<Option<String>>) {
     }
 }
 
-/// Waits until no write of `run` is under way. Until then the kernel holds the locks on its segments. So it does for a
+/// Waits until no write of `run` is under way, as `patience` allows. Until then the kernel holds the locks on its segments. So it does for a
 /// child that was forked by the kernel's call alone, and has them open: nothing tells it from a write, since both have
 /// the same open file. A child of the C library has closed them (`sys::fork`).
-fn wait_for_writes(directory: &OpenDirectory, run: StoredRunId) -> OrStop<()> {
+fn wait_for_writes(directory: &OpenDirectory, run: StoredRunId, patience: &mut Patience) -> OrStop<()> {
     let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
     let mut numbers: Vec<_> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable_by(|a, b| b.cmp(a));
-    let deadline = Instant::now() + WRITES_PATIENCE;
     for number in numbers {
         let name = segment_file_name(number);
         let failed = |operation| {
@@ -322,11 +318,10 @@ fn wait_for_writes(directory: &OpenDirectory, run: StoredRunId) -> OrStop<()> {
             continue;
         }
         while !sys::try_lock(&file).map_err(failed("lock"))? {
-            if Instant::now() >= deadline {
+            if !patience.wait() {
                 let what = "is still open: a write of the dead process is under way, or a child of it still runs";
                 return Err(Stop::Left(format!("{} {what}", directory.path_of(&name).display())));
             }
-            std::thread::sleep(WRITES_STEP);
         }
     }
     Ok(())

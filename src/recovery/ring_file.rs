@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use zerocopy::FromBytes;
 
-use super::bounds::PRODUCERS_AT_ONCE;
+use super::bounds::{PRODUCERS_AT_ONCE, Patience};
 use crate::clock::TickConverter;
 use crate::crash::is_ring_file_of_this_process;
 use crate::crash::layout::{
@@ -33,10 +33,9 @@ const _: () = assert!(crate::crash::layout::CONTROL_BYTES as usize >= crate::rin
 /// claims to be very long.
 const SLOTS_MAX: usize = 1 << 18;
 
-/// How long a recovery waits for the lock, which another log's recovery may have at that moment. It does not wait for
+/// How long a recovery waits for one lock, which another log's recovery may have at that moment. It does not wait for
 /// the process whose rings are in the file: that one keeps the lock.
-pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-const LOCK_STEP: Duration = Duration::from_millis(5);
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A ring file that this process has locked.
 pub(super) struct DeadRingFile {
@@ -126,9 +125,9 @@ impl FoundSlots {
 }
 
 impl Locked {
-    /// Locks the file at `path`, which this user's processes alone have written. Waits as long as `patience`
-    /// for whoever has it.
-    fn take(path: &Path, patience: Duration) -> Result<Locked, NotOpened> {
+    /// Locks the file at `path`, which this user's processes alone have written. Waits for whoever has
+    /// it, as `patience` allows.
+    fn take(path: &Path, patience: &mut Patience) -> Result<Locked, NotOpened> {
         let refused = |why: String| NotOpened::Refused(format!("{} {why}", path.display()));
         let failed = |operation: &str, error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => NotOpened::Missing,
@@ -157,8 +156,8 @@ impl Locked {
 }
 
 impl DeadRingFile {
-    /// Opens and locks the ring file at `path`. Waits as long as `patience` for whoever has it.
-    pub(super) fn open(path: &Path, patience: Duration) -> Result<DeadRingFile, NotOpened> {
+    /// Opens and locks the ring file at `path`. Waits for whoever has it, as `patience` allows.
+    pub(super) fn open(path: &Path, patience: &mut Patience) -> Result<DeadRingFile, NotOpened> {
         let refused = |why: &str| NotOpened::Refused(format!("{} {why}", path.display()));
         let locked = Locked::take(path, patience)?;
         let mut header = [0; size_of::<RawHeader>()];
@@ -490,8 +489,8 @@ impl FoundSlot {
 }
 
 /// Locks the file, which is there.
-fn lock(directory: &OpenDirectory, name: &str, path: &Path, patience: Duration) -> Result<FileLock, NotOpened> {
-    let deadline = Instant::now() + patience;
+fn lock(directory: &OpenDirectory, name: &str, path: &Path, patience: &mut Patience) -> Result<FileLock, NotOpened> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         // Asked first, since taking a lock creates a file that has been removed meanwhile.
         let holder = match sys::lock::state(path) {
@@ -513,11 +512,10 @@ fn lock(directory: &OpenDirectory, name: &str, path: &Path, patience: Duration) 
             LockHolder::Process(id) => process_of_ring_file(name) == Some(id),
             LockHolder::Unknown => false,
         };
-        if is_owner || Instant::now() >= deadline {
+        if is_owner || Instant::now() >= deadline || !patience.wait() {
             let until = if is_owner { ", which has other logs' rings in it" } else { "" };
             return Err(NotOpened::Refused(format!("{} is in use by {holder}{until}", path.display())));
         }
-        std::thread::sleep(LOCK_STEP);
     }
 }
 

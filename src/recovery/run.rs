@@ -12,12 +12,12 @@
 //! without a link is removed by the next open in its directory.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::account::RunAccount;
+use super::bounds::Patience;
 use super::missing::{DeadRun, write_missing};
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
-use super::ring_file::{DeadRingFile, LOCK_PATIENCE, NotOpened, RingsState};
+use super::ring_file::{DeadRingFile, NotOpened, RingsState};
 use crate::crash::link::Link;
 use crate::error::{Error, Result};
 use crate::format::StoredRunId;
@@ -38,14 +38,25 @@ pub(crate) fn recover_runs(
     rings: Option<&Path>,
     watch: &mut dyn FnMut(u64, u64),
 ) -> Result<Vec<Recovery>> {
+    recover_patiently(directory, rings, &mut Patience::of_recovery(), watch)
+}
+
+/// The same, with a `patience` that all runs share.
+pub(super) fn recover_patiently(
+    directory: &mut Directory,
+    rings: Option<&Path>,
+    patience: &mut Patience,
+    watch: &mut dyn FnMut(u64, u64),
+) -> Result<Vec<Recovery>> {
     let runs = Link::list(&directory.opened())?;
-    Ok(runs.into_iter().map(|run| recover_run(directory, run, rings, watch)).collect())
+    Ok(runs.into_iter().map(|run| recover_run(directory, run, rings, patience, watch)).collect())
 }
 
 fn recover_run(
     directory: &mut Directory,
     run: StoredRunId,
     rings: Option<&Path>,
+    patience: &mut Patience,
     watch: &mut dyn FnMut(u64, u64),
 ) -> Recovery {
     let opened = directory.opened();
@@ -59,7 +70,7 @@ fn recover_run(
         _ => link.path.clone(),
     };
     let mut recovery = Recovery::new(run.into(), path);
-    let file = match try_to_recover(directory, &link, watch, &mut recovery) {
+    let file = match try_to_recover(directory, &link, patience, watch, &mut recovery) {
         Ok(file) => file,
         Err(Stop::Left(reason)) => return left(run, &recovery.rings, reason),
         Err(Stop::Gone) => {
@@ -98,6 +109,7 @@ fn left(run: StoredRunId, rings: &Path, reason: String) -> Recovery {
 fn try_to_recover(
     directory: &mut Directory,
     link: &Link,
+    patience: &mut Patience,
     watch: &mut dyn FnMut(u64, u64),
     recovery: &mut Recovery,
 ) -> OrStop<Option<DeadRingFile>> {
@@ -107,9 +119,10 @@ fn try_to_recover(
         move |source| Stop::from(Error::io(operation, &path, source))
     };
     // The rings of another boot are lost, so there is no reason to wait for the lock.
+    let mut none = Patience::none();
     let is_lost = link.boot != cpu::boot_id();
-    let patience = if is_lost { Duration::ZERO } else { LOCK_PATIENCE };
-    let file = match DeadRingFile::open(&path, patience) {
+    let opened = DeadRingFile::open(&path, if is_lost { &mut none } else { &mut *patience });
+    let file = match opened {
         Ok(file) => file,
         Err(_) if is_lost => return gone(directory, link),
         Err(NotOpened::Refused(reason)) => return Err(Stop::Left(reason)),
@@ -143,7 +156,7 @@ fn try_to_recover(
                 let what = "whose rings these are: recover that one";
                 return Err(Stop::Left(format!("this log is a copy of the one in {}, {what}", original.display())));
             }
-            write_missing(directory, DeadRun { link, file: &file, entry: &entry }, watch, recovery)?;
+            write_missing(directory, DeadRun { link, file: &file, entry: &entry }, patience, watch, recovery)?;
         }
         let is_damaged = recovery.outcome == RecoveryOutcome::Damaged;
         let state = if is_damaged { RingsState::Damaged } else { RingsState::Ended };

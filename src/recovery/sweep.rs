@@ -2,8 +2,8 @@
 //! machine has been restarted since, and no log's link leads to it.
 
 use std::path::Path;
-use std::time::Duration;
 
+use super::bounds::Patience;
 use super::ring_file::{DeadRingFile, NotOpened};
 use crate::crash::layout::process_of_ring_file;
 use crate::sys::directory::OpenDirectory;
@@ -17,7 +17,7 @@ pub(crate) fn sweep(directory: &Path) {
             continue;
         }
         // If it cannot be removed, the next open tries again.
-        let _ = match DeadRingFile::open(&directory.join(name), Duration::ZERO) {
+        let _ = match DeadRingFile::open(&directory.join(name), &mut Patience::none()) {
             Ok(file) => file.finish().map(drop),
             Err(NotOpened::Unfinished(file)) => file.remove(),
             Err(NotOpened::Missing | NotOpened::Refused(_)) => Ok(()),
