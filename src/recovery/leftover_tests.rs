@@ -10,17 +10,17 @@ use tempfile::TempDir;
 
 use super::bounds::Patience;
 use super::run::recover_patiently;
-use super::test_rings::{Dead, config, logger, rings};
+use super::test_rings::{Dead, DeadRing, config, logger, rings};
 use super::tests::{Parts, change, lose_blocks_but, messages, recover_one, recovered, verifies};
 use super::{RecoveryOutcome, recover, sweep};
 use crate::clock::Clock;
 use crate::config::RingMemory;
-use crate::crash::layout::{LOG_BYTES, LOG_ENDED, LOG_FREE, LOGS_OFFSET, SLOTS_OFFSET};
+use crate::crash::layout::{FOR_RECORDER, LOG_BYTES, LOG_ENDED, LOG_FREE, LOGS_OFFSET, SLOTS_OFFSET};
 use crate::crash::{NewLog, RingFiles};
-use crate::format::segment_file_name;
+use crate::format::{SNAPSHOTS_FOLDER, segment_file_name};
 use crate::level::Level;
 use crate::logger::Logger;
-use crate::reader::verify;
+use crate::reader::{Verdict, verify};
 use crate::segment::{Directory, Making};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::test_directory::directory;
@@ -252,6 +252,29 @@ fn writes_of_several_dead_runs_are_waited_for_no_longer_than_those_of_one() {
         assert!(recovery.to_string().contains("is still open"), "{recovery}");
     }
     assert!(patience.left().is_zero());
+}
+
+#[test]
+fn a_recovery_without_its_snapshot_says_what_it_has_written_and_is_completed_later() {
+    let parts = Parts::new(false);
+    let recorder = DeadRing { producer: 9, purpose: FOR_RECORDER, ..parts.rings[0].clone() };
+    let dead = parts.dead_with([parts.rings.clone(), vec![recorder]].concat());
+    let in_the_way = dead.log.join(SNAPSHOTS_FOLDER);
+    fs::write(&in_the_way, b"").expect("written");
+    for records in [15, 0] {
+        let recovery = recover_one(&dead);
+        assert_eq!((recovery.outcome, recovery.records), (RecoveryOutcome::Left, records), "{recovery}");
+        assert_eq!(recovery.segment, (records > 0).then_some(2), "{recovery}");
+        assert_eq!(recovery.verdict(), Verdict::Unconfirmed);
+        let said = recovery.to_string();
+        assert!(said.contains("the flight recorder's records are not in a snapshot yet"), "{said}");
+        assert_eq!(said.contains("not all is recovered yet, 15 records of 2 producers in segment 2"), records > 0);
+        assert!(dead.link.path.exists(), "{said}");
+    }
+    fs::remove_file(&in_the_way).expect("removed");
+    let recovery = recovered(&dead);
+    verifies(&recovery.snapshot.expect("a snapshot"));
+    assert_eq!(messages(&dead.log), parts.accepted());
 }
 
 #[test]

@@ -83,7 +83,8 @@ pub(super) fn write_missing(
     let snapshot = run.write_snapshot(directory, &base, &mut damages);
     damages.extend([base.definitions.damage(), damage]);
     note_damage(recovery, damages);
-    recovery.snapshot = snapshot?;
+    recovery.snapshot = snapshot
+        .map_err(|error| Stop::Left(format!("the flight recorder's records are not in a snapshot yet: {error}")))?;
     if is_unwritten && recovery.segment.is_none() && recovery.outcome == RecoveryOutcome::Complete {
         directory.remove_last_blank()?;
     }

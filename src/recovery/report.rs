@@ -57,11 +57,12 @@ pub enum RecoveryOutcome {
     /// or the log is damaged too. The rest is in the log. The ring file is kept under another name, once no other log's
     /// rings in it are to be recovered.
     Damaged,
-    /// Nothing was done, and everything is where it was: the next recovery tries again. So it is if the ring file is
-    /// missing while the machine runs on, because it may be below another mount.
+    /// Not all of it could be done, and mostly nothing. What is not done stays where it is, and the next recovery tries
+    /// again. So it is if the ring file is missing while the machine runs on, because it may be below another mount. If
+    /// the records of the log were written, [`Recovery::segment`] says where.
     Left,
-    /// Nothing was recovered, and the log names the rings no more: [`forget`](crate::forget) has given them up. The run
-    /// stays without an end.
+    /// The log names the rings no more: [`forget`](crate::forget) has given up what was left. If nothing was recovered,
+    /// the run stays without an end.
     Forgotten,
 }
 
@@ -72,7 +73,7 @@ pub(super) type OrStop<T> = Result<T, Stop>;
 pub(super) enum Stop {
     /// Its rings are gone with the machine's memory, and its link is removed.
     Gone,
-    /// Everything stays as it is.
+    /// What is not done by now stays as it is.
     Left(String),
 }
 
@@ -103,11 +104,11 @@ impl Recovery {
 
 impl Recovery {
     /// What the recovery of this run says of the log: [`Clean`](Verdict::Clean) if all that was accepted is in it,
-    /// [`Lost`](Verdict::Lost) if a part is lost, and [`Unconfirmed`](Verdict::Unconfirmed) if nothing was recovered.
+    /// [`Lost`](Verdict::Lost) if a part is lost, and [`Unconfirmed`](Verdict::Unconfirmed) if not all was recovered.
     pub fn verdict(&self) -> Verdict {
         match self.outcome {
             RecoveryOutcome::Damaged => Verdict::Lost,
-            RecoveryOutcome::Complete if self.unwritten > 0 => Verdict::Lost,
+            _ if self.unwritten > 0 => Verdict::Lost,
             RecoveryOutcome::Complete => Verdict::Clean,
             RecoveryOutcome::Gone | RecoveryOutcome::Left | RecoveryOutcome::Forgotten => Verdict::Unconfirmed,
         }
@@ -122,6 +123,7 @@ impl fmt::Display for Recovery {
             RecoveryOutcome::Complete => f.write_str("recovered")?,
             RecoveryOutcome::Gone => f.write_str("its rings are gone")?,
             RecoveryOutcome::Damaged => f.write_str("recovered in part")?,
+            RecoveryOutcome::Left if segment.is_some() => f.write_str("not all is recovered yet")?,
             RecoveryOutcome::Left => f.write_str("not recovered yet")?,
             RecoveryOutcome::Forgotten => f.write_str("given up")?,
         }

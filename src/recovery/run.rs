@@ -72,7 +72,12 @@ fn recover_run(
     let mut recovery = Recovery::new(run.into(), path);
     let file = match try_to_recover(directory, &link, patience, watch, &mut recovery) {
         Ok(file) => file,
-        Err(Stop::Left(reason)) => return left(run, &recovery.rings, reason),
+        Err(Stop::Left(reason)) => {
+            // What has been written by now stays in the report: the next recovery finds it done.
+            let reason = recovery.reason.take().map_or_else(|| reason.clone(), |found| format!("{found}; {reason}"));
+            (recovery.outcome, recovery.reason) = (RecoveryOutcome::Left, Some(reason));
+            return recovery;
+        }
         Err(Stop::Gone) => {
             (recovery.outcome, recovery.reason) = (RecoveryOutcome::Gone, Some(RESTARTED.into()));
             None
