@@ -72,6 +72,26 @@ fn rings_that_are_not_found_give_the_status_of_what_is_unconfirmed() {
     assert_eq!(status(&run(["recover", "no/such/log"], b"")), 3);
 }
 
+#[test]
+fn rings_that_nothing_names_can_only_be_given_up() {
+    let place = killed();
+    let log = place.log();
+    let mut links = std::fs::read_dir(&log).expect("there").map(|entry| entry.expect("an entry").path());
+    let link = links.find(|path| path.extension().is_some_and(|extension| extension == "rings")).expect("a link");
+    std::fs::write(&link, "damaged").expect("written");
+    let (log, rings) = (log.to_str().expect("text"), place.join("rings"));
+    for options in [&["recover"][..], &["recover", "--rings", rings.to_str().expect("text")]] {
+        let output = run([options, &[log]].concat(), b"");
+        assert_eq!(status(&output), 1, "{}", stdout(&output));
+        let said = stdout(&output);
+        assert!(said.contains("the file that should name its rings is damaged"), "{said}");
+        assert!(said.contains("recover --forget") && !said.contains("recover --rings"), "{said}");
+    }
+    let output = run(["recover", "--forget", log], b"");
+    assert!(stdout(&output).contains("given up") && !stdout(&output).contains("--forget"), "{}", stdout(&output));
+    assert!(!link.exists());
+}
+
 /// A log whose writer was killed before its first block, and its rings, beside it.
 fn killed_before_a_block() -> Place {
     let place = Place::new();

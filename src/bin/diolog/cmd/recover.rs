@@ -63,6 +63,9 @@ fn text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec
              recover --forget`"
         );
     }
+    if runs.iter().any(is_unnamed) {
+        let _ = writeln!(out, "  nothing names the rings any more: to give them up, run `diolog recover --forget`");
+    }
 }
 
 /// Whether a run was left because its rings, or the directory for them, cannot be found.
@@ -71,7 +74,12 @@ fn is_missing(run: &Recovery) -> bool {
         Ok(_) => true,
         Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
     };
-    run.outcome == RecoveryOutcome::Left && !is_there()
+    run.outcome == RecoveryOutcome::Left && !is_unnamed(run) && !is_there()
+}
+
+/// Whether a run was left because the log does not say where its rings are. No directory that is named leads to them.
+fn is_unnamed(run: &Recovery) -> bool {
+    run.outcome == RecoveryOutcome::Left && run.rings.as_os_str().is_empty()
 }
 
 fn json_text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec<u8>) {
