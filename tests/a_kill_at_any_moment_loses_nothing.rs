@@ -14,7 +14,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use diolog::{Config, Logger, Overflow, RingMemory, Verdict};
+use diolog::{Config, Logger, Overflow, Recovery, RecoveryOutcome, RingMemory, Verdict};
 use support::lives::{self, Found, Told};
 use support::os;
 use support::random::{Random, seeds};
@@ -95,6 +95,8 @@ fn live_until_killed(directory: &Path, task: &Task<'_>) -> ! {
     os::kill_after(task.delay);
     let life = task.life;
     let logger = Logger::open(config(&directory.join("log"), life, task.rings)).expect("a log");
+    // Otherwise the parent finds another end than a kill.
+    assert!(logger.recovery().iter().all(is_whole), "{:#?}", logger.recovery());
     lives::live(logger, life, &Told::of(directory, life), || true);
     unreachable!("it is killed");
 }
@@ -113,6 +115,11 @@ fn compare(directory: &Path, lives: u64, rings: Rings<'_>) -> Found {
     found
 }
 
+/// Whether a kill alone, which damages nothing, has led to this recovery.
+fn is_whole(recovery: &Recovery) -> bool {
+    (recovery.outcome, &recovery.reason, recovery.unwritten) == (RecoveryOutcome::Complete, &None, 0)
+}
+
 /// Brings into the log what the dead processes have left.
 fn recover(log: &Path, rings: Rings<'_>) {
     if let Some(place) = rings.place()
@@ -121,6 +128,10 @@ fn recover(log: &Path, rings: Rings<'_>) {
         let recovered = diolog::recover(log, None).expect("nobody has it open");
         let links = support::rings::in_directory(log);
         assert!(links.is_empty(), "{links:?} are left, and in {}: {recovered:#?}", place.display());
+        assert!(recovered.iter().all(is_whole), "{recovered:#?}");
+        let left = std::fs::read_dir(place).expect("readable").map(|entry| entry.expect("an entry").file_name());
+        let damaged: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".damaged")).collect();
+        assert!(damaged.is_empty(), "{damaged:?} are left in {}: {recovered:#?}", place.display());
     }
 }
 
