@@ -1,5 +1,6 @@
 //! `diolog recover` is killed before each of its system calls that change a file, one after the other. The next
-//! recovery finds what one that is not killed finds: the same records, each once, and nothing that is missing.
+//! recovery finds what one that is not killed finds: the same records, each once, and nothing that is missing. Rings are
+//! given up only after what was in them is durable.
 #![cfg(all(target_os = "linux", not(diolog_portable), feature = "cli"))]
 
 mod support;
@@ -105,20 +106,26 @@ fn copy(from: &Path, to: &Path) {
     run(Command::new("cp").args(["--archive", "--sparse=always"]).arg(from).arg(to)).expect("room");
 }
 
+/// The log and the rings that a child of `test` leaves when it dies in this `case`, with the directories of both.
+fn dead(test: &str, case: &str) -> (tempfile::TempDir, tempfile::TempDir, PathBuf, PathBuf) {
+    let (directory, tmpfs) = (support::directory(), rings::on_tmpfs());
+    let (log, place) = (directory.path().join("log"), tmpfs.path().join("rings"));
+    std::os::unix::fs::symlink(&place, directory.path().join("place")).expect("a link");
+    fs::create_dir(&place).expect("a directory");
+    os::set_mode(&place, 0o700);
+    let output = support::run_child(test, case, directory.path());
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{output:?}");
+    (directory, tmpfs, log, place)
+}
+
 #[test]
 fn a_recovery_may_be_killed_before_any_call_that_changes_a_file() {
     if let Some(case) = support::role() {
         leave_and_die(&case, &child_directory());
     }
     for case in ["no record", "no block", "all durable", "records", "overwrites", "damaged"] {
-        let (directory, tmpfs) = (support::directory(), rings::on_tmpfs());
+        let (directory, _tmpfs, log, place) = dead(TEST, case);
         let [saved, saved_rings] = ["saved", "saved-rings"].map(|name| directory.path().join(name));
-        let (log, place) = (directory.path().join("log"), tmpfs.path().join("rings"));
-        std::os::unix::fs::symlink(&place, directory.path().join("place")).expect("a link");
-        fs::create_dir(&place).expect("a directory");
-        os::set_mode(&place, 0o700);
-        let output = support::run_child(TEST, case, directory.path());
-        assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{output:?}");
         if case == "damaged" {
             let file = fs::File::options().write(true).open(rings::the_one_in(&place)).expect("a ring file");
             let bytes = file.metadata().expect("a file").len();
@@ -153,4 +160,67 @@ fn a_recovery_may_be_killed_before_any_call_that_changes_a_file() {
             }
         }
     }
+}
+
+#[test]
+fn a_segment_is_synced_before_it_has_its_name_and_its_name_before_the_rings_are_given_up() {
+    const TEST: &str = "a_segment_is_synced_before_it_has_its_name_and_its_name_before_the_rings_are_given_up";
+    if let Some(case) = support::role() {
+        leave_and_die(&case, &child_directory());
+    }
+    // Without a flight recorder, so that there is one file to be written.
+    let (directory, _tmpfs, log, place) = dead(TEST, "overwrites");
+    let [saved, saved_rings] = ["saved", "saved-rings"].map(|name| directory.path().join(name));
+    copy(&log, &saved);
+    copy(&place, &saved_rings);
+    let mut moments = Vec::new();
+    for nth in 0.. {
+        copy(&saved, &log);
+        copy(&saved_rings, &place);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_diolog"));
+        command.arg("recover").arg(&log).stdout(Stdio::null());
+        if !os::kill_before_call(&mut command, &[libc::SYS_fsync, libc::SYS_fdatasync], Some(nth)) {
+            break;
+        }
+        let files = ["offline.tmp", "00000002.dlog"].map(|name| log.join(name).exists());
+        moments.push((files, rings::in_directory(&log).len(), rings::in_directory(&place).len()));
+    }
+    // Before that, it has taken away files that nobody used.
+    moments.retain(|(files, ..)| *files != [false, false]);
+    let expected = [([true, false], 1, 1), ([false, true], 1, 1)];
+    assert_eq!(moments, expected, "whether it is there without and with its name, links, ring files, before each sync");
+    assert_eq!((rings::in_directory(&log).len(), rings::in_directory(&place).len()), (0, 0));
+}
+
+#[test]
+fn a_recovery_that_cannot_sync_keeps_the_rings_for_the_next_one() {
+    const TEST: &str = "a_recovery_that_cannot_sync_keeps_the_rings_for_the_next_one";
+    match support::role().as_deref() {
+        Some("without sync") => {
+            os::filter_system_calls(
+                os::Who::AllThreads,
+                &[libc::SYS_fsync, libc::SYS_fdatasync],
+                os::Fate::Fails(libc::EIO),
+                os::Fate::Allowed,
+            );
+            let recoveries = diolog::recover(child_directory().join("log"), None).expect("a log");
+            assert!(recoveries.iter().all(|recovery| recovery.outcome == RecoveryOutcome::Left), "{recoveries:#?}");
+            return;
+        }
+        Some(case) => leave_and_die(case, &child_directory()),
+        None => {}
+    }
+    let (directory, _tmpfs, log, place) = dead(TEST, "records");
+    for _ in 0..2 {
+        let output = support::run_child(TEST, "without sync", directory.path());
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!((rings::in_directory(&log).len(), rings::in_directory(&place).len()), (1, 1));
+    }
+    let recoveries = diolog::recover(&log, None).expect("a log");
+    assert!(recoveries.iter().all(|recovery| recovery.outcome == RecoveryOutcome::Complete), "{recoveries:#?}");
+    assert_eq!((rings::in_directory(&log).len(), rings::in_directory(&place).len()), (0, 0));
+    let Contents { messages, snapshots, exit_code } = Contents::of(&log);
+    let numbered = |name: &str| (0..200).map(|number| format!("{name} {number}").into_bytes()).collect::<Vec<_>>();
+    assert_eq!((messages, exit_code), (numbered("record"), Some(0)));
+    assert_eq!(snapshots, [numbered("detail")]);
 }
