@@ -5,6 +5,8 @@
 // Only functions that are compiled with the standard library are here: those that are inlined are instrumented with
 // their caller. scripts/thread_sanitizer.rs shows that accesses in no order are still reported.
 
+#define _GNU_SOURCE
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -94,8 +96,33 @@ void __wrap___tsan_atomic_thread_fence(int order) {
     }
 }
 
-// The thread that holds the locks of logs has a table of descriptors of its own, but for ThreadSanitizer it closes
-// those of other threads. Its interceptor gives way to a function of the same name.
+// The thread that holds the locks of logs has a table of descriptors of its own, in which ThreadSanitizer has neither its
+// report nor the pipe to what finds the names of functions. A report there would be lost, could not be suppressed, and
+// would close descriptors of that thread. So its accesses are not looked at; how it synchronises with others is.
+void __tsan_ignore_thread_begin(void);
+void __tsan_ignore_thread_end(void);
+static pthread_key_t at_end;
+
+static void end_ignoring(void *unused) {
+    (void)unused;
+    __tsan_ignore_thread_end();
+}
+
+__attribute__((constructor)) static void make_key(void) {
+    pthread_key_create(&at_end, end_ignoring);
+}
+
+// ThreadSanitizer's interceptors give way to functions of the same name.
+int __interceptor_pthread_setname_np(pthread_t thread, const char *name);
+int pthread_setname_np(pthread_t thread, const char *name) {
+    if (strcmp(name, "diolog-lock") == 0) {
+        __tsan_ignore_thread_begin();
+        pthread_setspecific(at_end, &at_end);
+    }
+    return __interceptor_pthread_setname_np(thread, name);
+}
+
+// For ThreadSanitizer, what that thread closes would be descriptors of the other threads.
 int __interceptor_close(int number);
 int close(int number) {
     char name[16] = "";
