@@ -257,7 +257,8 @@ config! {
         /// exists while the log is open, and is removed at a clean end; so is the file `….rings` in the log's
         /// directory, which names it. After an end that is not clean, both stay until the log is recovered. In a
         /// container, only a volume keeps them. The next open with this directory removes files that no log needs any
-        /// more, also after a restart of the machine.
+        /// more, also after a restart of the machine. If a log's directory was removed before its recovery, the file
+        /// stays until the machine is restarted, since what it holds was accepted.
         ///
         /// Opening the log, and `diolog recover`, wait up to 5 s for a write of the dead process that is still in
         /// progress: the kernel keeps the locks on its segments that long. A forked child that has not closed the
