@@ -118,6 +118,7 @@ impl Triggers {
         let is_panic_due = panics_asked > self.panics_taken.load(Relaxed);
         let is_time_due = self.is_time_due(now_ns) && !ending;
         // In the last turn a snapshot may be under way: the same thread takes the next one after it.
+        // Acquire: _snapshot taken_.
         if !(is_level_due || is_panic_due || is_time_due) || (!ending && self.under_way.load(Acquire)) {
             return None;
         }
@@ -154,7 +155,7 @@ impl Triggers {
             *lock(&self.panics_done) = asked;
             self.panic_done.notify_all();
         }
-        // The exchange releases: the writer orders the next snapshot after this one.
+        // Acquire and release: _snapshot taken_. The writer orders the next snapshot after this one.
         self.under_way.swap(false, AcqRel);
     }
 }

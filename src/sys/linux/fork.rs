@@ -45,6 +45,7 @@ static WORDS: AtomicPtr<Words> = AtomicPtr::new(ptr::null_mut());
 /// `words` is valid for ever.
 pub(super) unsafe fn wipe_in_children(words: NonNull<[AtomicU32; WIPED_WORDS]>) -> io::Result<()> {
     register()?;
+    // Acquire and release: _words added_.
     let node = Box::into_raw(Box::new(Words { words, next: WORDS.load(Acquire) }));
     // SAFETY: (1), and nobody else has the node before the exchange succeeds.
     while let Err(first) = WORDS.compare_exchange(unsafe { (*node).next }, node, Release, Acquire) {
@@ -236,6 +237,7 @@ unsafe extern "C" fn in_child() {
         // SAFETY: made here. If it could not be made, this is refused.
         unsafe { libc::close(nothing) };
     }
+    // Acquire: _words added_.
     // SAFETY: (1).
     let mut node = unsafe { WORDS.load(Acquire).as_ref() };
     while let Some(Words { words, next }) = node {
