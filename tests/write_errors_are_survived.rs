@@ -207,20 +207,24 @@ fn a_write_refused_once_for_want_of_room_loses_nothing() {
 
 #[test]
 fn a_disk_that_fails_for_good_keeps_durable_records_and_close_counts_the_others() {
-    for errno in [libc::EIO, libc::ENOSPC, libc::EROFS, libc::EDQUOT, libc::EFBIG] {
-        strike_each_write(errno, u64::MAX, false, |first, directory, results| {
-            let verification = verify(directory.join("log"));
-            let Some(close) = &results.close else { return };
-            let Error::CloseIncomplete { unconfirmed, dropped, .. } = close else { panic!("{close:?}") };
-            assert_eq!(*dropped, results.dropped, "write {first}");
-            let files = in_files(directory);
-            assert!(unconfirmed + files.len() as u64 >= results.accepted.len() as u64, "write {first}: {close}");
-            // If not even the segment's header was written, there is no log to verify.
-            if let Ok(verification) = verification {
-                assert_ne!(verification.verdict, Verdict::Lost, "write {first}: {verification:#?}");
-            }
-        });
-    }
+    let check = |first: u64, directory: &Path, results: &Results| {
+        let verification = verify(directory.join("log"));
+        let Some(close) = &results.close else { return };
+        let Error::CloseIncomplete { unconfirmed, dropped, .. } = close else { panic!("{close:?}") };
+        assert_eq!(*dropped, results.dropped, "write {first}");
+        let files = in_files(directory);
+        assert!(unconfirmed + files.len() as u64 >= results.accepted.len() as u64, "write {first}: {close}");
+        // If not even the segment's header was written, there is no log to verify.
+        if let Ok(verification) = verification {
+            assert_ne!(verification.verdict, Verdict::Lost, "write {first}: {verification:#?}");
+        }
+    };
+    // At the same time: each run waits until its deadline.
+    std::thread::scope(|scope| {
+        for errno in [libc::EIO, libc::ENOSPC, libc::EROFS, libc::EDQUOT, libc::EFBIG] {
+            scope.spawn(move || strike_each_write(errno, u64::MAX, false, check));
+        }
+    });
 }
 
 #[test]
