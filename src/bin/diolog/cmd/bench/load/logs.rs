@@ -105,10 +105,7 @@ impl Logs {
             let high_water = stats.producers.iter().map(|producer| producer.high_water_bytes).max().unwrap_or(0);
             all.ring_high_water = all.ring_high_water.max(high_water);
             all.rings_bytes += stats.ring_memory.used_bytes;
-            all.dropped_by.ring_full += stats.dropped_by.ring_full;
-            all.dropped_by.ring_memory += stats.dropped_by.ring_memory;
-            all.dropped_by.timed_out += stats.dropped_by.timed_out;
-            all.dropped_by.device_failed += stats.dropped_by.device_failed;
+            all.dropped_by += stats.dropped_by;
             all.device = stats.device.to_string();
         }
         all
