@@ -75,8 +75,8 @@ impl Producer {
         let message_bytes_max = shared.settings.message_bytes_max_in(end.capacity());
         // The fast path reads the CPU's counter, and passes the gate without a barrier.
         let has_fast_path = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
-        // A record that asks the writer for something, or that a listener may get, takes the slow path. So the fast path
-        // need not compare the level.
+        // A record that asks the writer for something, or that a listener may get, takes the slow path. So the fast
+        // path need not compare the level.
         let is_fast = |level: &&Level| !shared.asks_the_writer(**level) && !shared.is_heard(**level);
         let levels = Level::ALL.iter().filter(is_fast);
         let fast = levels.fold(0_u32, |fast, level| fast | 1 << class(*level));

@@ -16,8 +16,9 @@ pub enum RotateAt {
     /// At midnight in UTC.
     Daily,
     /// At each full hour in the time zone that the system or the variable `TZ` names; in UTC if none is known, which a
-    /// note in the log says. Only in zones that are not whole hours from UTC, such as India's, are these other times than
-    /// [`Hourly`](RotateAt::Hourly) has. The zone is read when the log is opened. This needs the feature `time-zones`.
+    /// note in the log says. Only in zones that are not whole hours from UTC, such as India's, are these other times
+    /// than [`Hourly`](RotateAt::Hourly) has. The zone is read when the log is opened. This needs the feature
+    /// `time-zones`.
     #[cfg(feature = "time-zones")]
     HourlyLocal,
     /// At midnight in that time zone, whatever the length of the day. This needs the feature `time-zones`.
@@ -144,8 +145,8 @@ fn next_multiple(time_ns: i64, period_ns: i64) -> i64 {
     time_ns.div_euclid(period_ns).saturating_add(1).saturating_mul(period_ns)
 }
 
-/// `None` beyond the years that the library knows. If the clock is changed in between, by less than an hour as some zones
-/// do, it is the full hour of the clock as it was before.
+/// `None` beyond the years that the library knows. If the clock is changed in between, by less than an hour as some
+/// zones do, it is the full hour of the clock as it was before.
 #[cfg(feature = "time-zones")]
 fn full_hour_after(zone: &jiff::tz::TimeZone, unix_ns: i64) -> Option<i64> {
     let now = jiff::Timestamp::from_nanosecond(unix_ns.into()).ok()?;

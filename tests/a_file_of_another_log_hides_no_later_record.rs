@@ -1,5 +1,5 @@
-//! A file of another log is copied among those of a log that has one or two. The log may be taken for the other one, and
-//! says so; but what it acknowledges from then on is read, whatever retention removes.
+//! A file of another log is copied among those of a log that has one or two. The log may be taken for the other one,
+//! and says so; but what it acknowledges from then on is read, whatever retention removes.
 
 mod support;
 

@@ -49,8 +49,8 @@ fn message(number: u64) -> [u8; 10 * WORD_BYTES] {
     message
 }
 
-/// The rest of a child's life: everything is refused, nothing hangs, and the child has none of the parent's rings, which
-/// are those in a file of directory `rings`, or private.
+/// The rest of a child's life: everything is refused, nothing hangs, and the child has none of the parent's rings,
+/// which are those in a file of directory `rings`, or private.
 fn end_child(producer: &Producer, rings: &str) -> ! {
     let refused = (0..100).all(|_| producer.log(Level::Error, b"from the child") == Outcome::Forked);
     // What the child did to a shared ring the parent does next: only the mapping tells.

@@ -1,6 +1,6 @@
 //! `diolog recover` is killed before each of its system calls that change a file, one after the other. The next
-//! recovery finds what one that is not killed finds: the same records, each once, and nothing that is missing. Rings are
-//! given up only after what was in them is durable.
+//! recovery finds what one that is not killed finds: the same records, each once, and nothing that is missing. Rings
+//! are given up only after what was in them is durable.
 #![cfg(all(target_os = "linux", not(diolog_portable), feature = "cli"))]
 
 mod support;

@@ -105,9 +105,9 @@ impl Config {
     /// admits; with [`Level::Off`] it gets none.
     ///
     /// You may add several. A listener that is given to several logs gets the records of all of them, on one thread.
-    /// An append of a level that some listener gets takes about 2 ns more, because it has to find out whether it is on a
-    /// listener's thread, whose records no listener gets.
-    /// Listeners are not part of a configuration that is written to TOML.
+    /// An append of a level that some listener gets takes about 2 ns more, because it has to find out whether it is on
+    /// a listener's thread, whose records no listener gets. Listeners are not part of a configuration that is written
+    /// to TOML.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -264,8 +264,9 @@ config! {
         /// progress: the kernel keeps the locks on its segments that long. A forked child that has not closed the
         /// segments keeps the locks too, and the two cases look the same: until the child ends, each open waits 5 s,
         /// and leaves the rings as they are. Both also wait up to 2 s for the ring file while another log's rings are
-        /// recovered from it. They wait no longer than 5 s in all, however many runs there are to recover. If the engine that made the file still runs with other logs, nobody waits: the rings are
-        /// recovered after it has ended.
+        /// recovered from it. They wait no longer than 5 s in all, however many runs there are to recover. If the
+        /// engine that made the file still runs with other logs, nobody waits: the rings are recovered after it has
+        /// ended.
         ///
         /// If the directory is on tmpfs, appends take as long as in private memory. On another file system, the system
         /// writes the file to the disk from time to time, and an append may wait for that:

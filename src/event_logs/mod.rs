@@ -54,8 +54,8 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// closes them.
 ///
 /// After a thread's first record of an event, [`log`](EventLogs::log) takes no lock and allocates nothing. Each thread
-/// gets a ring of [`thread_ring_bytes`](Config::thread_ring_bytes) (64 KiB) for each event that it logs. While the log of
-/// an event is opened or closed, `log` of that event waits on the other threads.
+/// gets a ring of [`thread_ring_bytes`](Config::thread_ring_bytes) (64 KiB) for each event that it logs. While the log
+/// of an event is opened or closed, `log` of that event waits on the other threads.
 ///
 /// The directory has the event's name. In it, separators, control characters, white space, invisible characters,
 /// `*?"<>|:` and a `-` at the beginning become `_`. A name is refused if it is empty, `.`, `..` or longer than 255
@@ -64,8 +64,8 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// without the file belongs to the event of the directory's own name.
 ///
 /// Each event that ever had a log is remembered until the last handle is gone, with what its closed logs have counted:
-/// about 1 KiB and three times its name. [`events_max`](EventLogs::events_max) limits the open ones only, so do not open
-/// and close logs by names that never come again.
+/// about 1 KiB and three times its name. [`events_max`](EventLogs::events_max) limits the open ones only, so do not
+/// open and close logs by names that never come again.
 ///
 /// ```
 /// # fn main() -> diolog::Result<()> {

@@ -16,7 +16,8 @@ impl LogId {
     /// else the one with the most segments, and on a tie the one with the newest segment. `None` without a segment.
     ///
     /// Copies of another log's files must not decide whose log a directory is. In a sound directory two segments are
-    /// enough, and no more are asked for. On a tie, the last run that was written after the copy came must not be hidden.
+    /// enough, and no more are asked for. On a tie, the last run that was written after the copy came must not be
+    /// hidden.
     pub(crate) fn of_directory(newest_first: impl IntoIterator<Item = LogId>) -> Option<LogId> {
         let mut newest_first = newest_first.into_iter();
         let newest = newest_first.next()?;

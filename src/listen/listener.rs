@@ -17,9 +17,9 @@ use super::record::{LiveRecord, Missed};
 /// tells the listener how many. If the listener panics, that record counts as missed, and it gets the next one after a
 /// second; if the log is being closed, it gets no more.
 ///
-/// **It may log**, even to the log that it listens to. No listener gets a record that was logged on a listener's thread,
-/// through whatever [`Logger`](crate::Logger) or [`Producer`](crate::Producer). A `Logger` that a listener holds keeps
-/// the log open until somebody closes it.
+/// **It may log**, even to the log that it listens to. No listener gets a record that was logged on a listener's
+/// thread, through whatever [`Logger`](crate::Logger) or [`Producer`](crate::Producer). A `Logger` that a listener
+/// holds keeps the log open until somebody closes it.
 ///
 /// **At the end**, `close` and the exit of the process wait, within [`close_deadline`](crate::Config::close_deadline),
 /// until the listener has got all records. It misses those that are left after that. If a listener calls `close`, this

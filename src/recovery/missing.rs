@@ -295,9 +295,9 @@ fn note_damage(recovery: &mut Recovery, damages: Vec<Option<String>>) {
     }
 }
 
-/// Waits until no write of `run` is under way, as `patience` allows. Until then the kernel holds the locks on its segments. So it does for a
-/// child that was forked by the kernel's call alone, and has them open: nothing tells it from a write, since both have
-/// the same open file. A child of the C library has closed them (`sys::fork`).
+/// Waits until no write of `run` is under way, as `patience` allows. Until then the kernel holds the locks on its
+/// segments. So it does for a child that was forked by the kernel's call alone, and has them open: nothing tells it
+/// from a write, since both have the same open file. A child of the C library has closed them (`sys::fork`).
 fn wait_for_writes(directory: &OpenDirectory, run: StoredRunId, patience: &mut Patience) -> OrStop<()> {
     let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
     let mut numbers: Vec<_> = names.iter().filter_map(|name| segment_number(name)).collect();

@@ -91,8 +91,8 @@ settings! {
     /// Begin a new segment file when the current one is this old, such as "1 h" [default: by size only]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     rotate_after: Duration,
-    /// Begin a new segment file at these times of the wall clock: hourly or daily in UTC, hourly_local or daily_local in
-    /// the local time zone [default: by size only]
+    /// Begin a new segment file at these times of the wall clock: hourly or daily in UTC, hourly_local or daily_local
+    /// in the local time zone [default: by size only]
     #[arg(long, value_name = "TIMES")]
     rotate_at: RotateAt,
     /// Remove the oldest segments if all together are larger than this [default: keep all]

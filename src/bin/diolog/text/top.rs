@@ -1,5 +1,5 @@
-//! The figures of a log as `diolog top` shows them: a few lines on a terminal, or a row among those of many logs; one line
-//! in a pipe; an object in JSON.
+//! The figures of a log as `diolog top` shows them: a few lines on a terminal, or a row among those of many logs; one
+//! line in a pipe; an object in JSON.
 
 use std::cmp::Reverse;
 use std::io::Write as _;
