@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use diolog::{Logger, Verdict, Verification, info, verify};
-use support::segments::{file, grow, numbers, run, small};
+use support::segments::{file, grow, numbers, run, seal, small};
 
 /// Everything in a directory except the numbered files in `except`, with the contents of files.
 fn contents(log: &Path, except: &[u64]) -> Vec<(PathBuf, Vec<u8>)> {
@@ -26,13 +26,6 @@ fn contents(log: &Path, except: &[u64]) -> Vec<(PathBuf, Vec<u8>)> {
     contents
 }
 
-/// Signs a changed block 0 again: its checksum is over the 64 bytes with a checksum of 0, then over the file offset, 0.
-fn sign(block: &mut [u8]) {
-    block[12..16].fill(0);
-    let crc = crc_fast::crc32_iscsi(&[&block[..64], &0_u64.to_le_bytes()].concat());
-    block[12..16].copy_from_slice(&crc.to_le_bytes());
-}
-
 #[test]
 fn other_files_with_a_segments_name_are_left_alone() {
     let directory = support::directory();
@@ -48,7 +41,7 @@ fn other_files_with_a_segments_name_are_left_alone() {
     fs::create_dir(file(&path, 15)).expect("a directory");
     let mut newer = own.clone();
     newer[8..12].copy_from_slice(b"DLB2");
-    sign(&mut newer);
+    seal(&mut newer, 0);
     fs::write(file(&path, 16), newer).expect("a segment of a newer version");
     let mut damaged = own.clone();
     damaged[200] ^= 1;

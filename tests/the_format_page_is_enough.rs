@@ -16,7 +16,7 @@ use diolog::{Level, Logger, Outcome, Overflow, Producer, Reader, RecordRef, Valu
 use serde_json::{Value as Json, json};
 
 use support::not_shown;
-use support::segments::{numbers, small};
+use support::segments::{length_at, numbers, seal, small};
 
 #[test]
 fn a_script_written_from_the_page_prints_the_same_messages() {
@@ -84,20 +84,6 @@ fn log_and_abort(directory: &Path) -> ! {
     std::process::abort();
 }
 
-/// Writes both checksums of the block that begins at `offset` of a file, and is `block`, anew.
-fn seal(block: &mut [u8], offset: u64) {
-    let length = length_at(block, 4);
-    let payload = crc_fast::crc32_iscsi(&block[64..][..length]);
-    block[16..20].copy_from_slice(&payload.to_le_bytes());
-    block[12..16].fill(0);
-    let header = crc_fast::crc32_iscsi(&[&block[..64], &offset.to_le_bytes()].concat());
-    block[12..16].copy_from_slice(&header.to_le_bytes());
-}
-
-fn length_at(block: &[u8], at: usize) -> usize {
-    u32::from_le_bytes(block[at..][..4].try_into().expect("four bytes")) as usize
-}
-
 #[test]
 fn parts_that_a_newer_diolog_wrote_are_newer_to_the_script_as_well() {
     // The block that begins there; a byte of it, or of its first or its second shard; and the byte's new value.
@@ -122,7 +108,7 @@ fn parts_that_a_newer_diolog_wrote_are_newer_to_the_script_as_well() {
             Some(_) => 64 + 32 + length_at(block, 64),
         };
         block[begin + at] = value;
-        seal(block, offset as u64);
+        seal(&mut bytes, offset);
         fs::write(&path, bytes).expect("written");
 
         assert_eq!(verify(&log).expect("a log").verdict, Verdict::Newer, "{what}");

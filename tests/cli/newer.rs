@@ -5,13 +5,10 @@
 use std::fs;
 
 use crate::process::{Place, run, status, stderr, stdout};
+use crate::support::segments::{length_at, seal};
 
 const BLOCK_HEADER_BYTES: usize = 64;
 const SHARD_HEADER_BYTES: usize = 32;
-
-fn u32_at(bytes: &[u8], at: usize) -> usize {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize
-}
 
 /// The offsets of a segment's blocks, block 0 first.
 fn blocks(bytes: &[u8]) -> Vec<usize> {
@@ -19,7 +16,7 @@ fn blocks(bytes: &[u8]) -> Vec<usize> {
     let mut at = 0;
     while bytes.get(at + 8..at + 11) == Some(b"DLB") {
         blocks.push(at);
-        at += u32_at(bytes, at);
+        at += length_at(bytes, at);
     }
     blocks
 }
@@ -27,23 +24,10 @@ fn blocks(bytes: &[u8]) -> Vec<usize> {
 /// The offset of the first shard of a producer in the block at `block`.
 fn shard(bytes: &[u8], block: usize) -> usize {
     let mut at = block + BLOCK_HEADER_BYTES;
-    while u32_at(bytes, at + 4) == 0 {
-        at += SHARD_HEADER_BYTES + u32_at(bytes, at);
+    while length_at(bytes, at + 4) == 0 {
+        at += SHARD_HEADER_BYTES + length_at(bytes, at);
     }
     at
-}
-
-/// Puts the checksums of the block at `block` right.
-fn reseal(bytes: &mut [u8], block: usize) {
-    let payload = block + BLOCK_HEADER_BYTES;
-    let valid = u32_at(bytes, block + 4);
-    let payload_crc = crc_fast::crc32_iscsi(&bytes[payload..payload + valid]);
-    bytes[block + 16..block + 20].copy_from_slice(&payload_crc.to_le_bytes());
-    bytes[block + 12..block + 16].fill(0);
-    let mut signed = bytes[block..payload].to_vec();
-    signed.extend_from_slice(&(block as u64).to_le_bytes());
-    let header_crc = crc_fast::crc32_iscsi(&signed);
-    bytes[block + 12..block + 16].copy_from_slice(&header_crc.to_le_bytes());
 }
 
 /// Changes the block at an offset.
@@ -62,7 +46,7 @@ fn change(segment: &std::path::Path, n: usize, change: Change) {
     let mut bytes = fs::read(segment).expect("a segment");
     let block = blocks(&bytes)[n];
     change(&mut bytes, block);
-    reseal(&mut bytes, block);
+    seal(&mut bytes, block);
     fs::write(segment, bytes).expect("written");
 }
 

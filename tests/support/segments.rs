@@ -23,6 +23,22 @@ pub(crate) fn numbers(log: &Path) -> Vec<u64> {
     numbers
 }
 
+/// A length in a segment's bytes.
+pub(crate) fn length_at(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(bytes[at..][..4].try_into().expect("four bytes")) as usize
+}
+
+/// Puts the checksums right of the block that begins at offset `at` of a segment's bytes: first the payload's, then the
+/// header's, over its 64 bytes with a zero in its place and the offset.
+pub(crate) fn seal(bytes: &mut [u8], at: usize) {
+    let block = &mut bytes[at..];
+    let payload = crc_fast::crc32_iscsi(&block[64..][..length_at(block, 4)]);
+    block[16..20].copy_from_slice(&payload.to_le_bytes());
+    block[12..16].fill(0);
+    let header = crc_fast::crc32_iscsi(&[&block[..64], &(at as u64).to_le_bytes()].concat());
+    block[12..16].copy_from_slice(&header.to_le_bytes());
+}
+
 /// The size of all segment files together.
 pub(crate) fn bytes(log: &Path) -> u64 {
     numbers(log).into_iter().map(|number| file(log, number).metadata().expect("a file").len()).sum()
