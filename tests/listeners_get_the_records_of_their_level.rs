@@ -39,6 +39,13 @@ impl Keeps {
     fn messages(&self) -> Vec<String> {
         self.records.lock().expect("no panic").iter().map(|record| record.message.clone()).collect()
     }
+
+    /// Waits until it has got this many records.
+    fn wait_for(&self, records: usize) {
+        while self.records.lock().expect("no panic").len() < records {
+            std::thread::yield_now();
+        }
+    }
 }
 
 impl Listener for Keeps {
@@ -302,9 +309,7 @@ fn what_a_listener_logs_is_in_the_log_and_given_to_no_listener() {
     let logger = Logger::open(config).expect("a log");
     logs.logger.set(logger.clone()).expect("once");
     (0..50).for_each(|_| assert_eq!(logger.log(Level::Info, "message"), Outcome::Written));
-    while logs.keeps.messages().len() < 50 {
-        std::thread::yield_now();
-    }
+    logs.keeps.wait_for(50);
     logger.close().expect("closed");
     assert_eq!((logs.keeps.messages().len(), other.messages().len()), (50, 50));
     let messages: Vec<_> = in_files(&path).into_iter().map(|record| record.message).collect();
@@ -347,18 +352,14 @@ fn the_thread_that_logs_a_record_decides_whether_listeners_get_it_and_not_the_on
     *exchanges.given.lock().expect("no panic") = Some(logger.producer_named("made elsewhere").expect("a ring"));
     exchanges.logger.set(logger.clone()).expect("once");
     (0..20).for_each(|_| assert_eq!(logger.log(Level::Info, "message"), Outcome::Written));
-    while exchanges.keeps.messages().len() < 20 {
-        std::thread::yield_now();
-    }
+    exchanges.keeps.wait_for(20);
     let made = exchanges.made.lock().expect("no panic").take().expect("made at the first record");
     assert_eq!(made.log(Level::Info, "by a thread of the program"), Outcome::Written);
     let given = exchanges.given.lock().expect("no panic");
     let producer = given.as_ref().expect("set above");
     assert_eq!(producer.log(Level::Info, "by a thread of the program"), Outcome::Written);
     drop(given);
-    while exchanges.keeps.messages().len() < 22 {
-        std::thread::yield_now();
-    }
+    exchanges.keeps.wait_for(22);
     logger.close().expect("closed");
     let mut heard = exchanges.keeps.messages();
     assert_eq!(heard.split_off(20), ["by a thread of the program"; 2]);
@@ -461,9 +462,7 @@ fn a_listener_that_hangs_holds_no_other_log_of_its_engine_and_no_other_listener(
             assert_eq!(two.log(Level::Info, format!("two {number}")), Outcome::Written);
         }
         [&one, &two].into_iter().for_each(|logger| logger.flush().expect("durable"));
-        while other.messages().len() < 201 {
-            std::thread::yield_now();
-        }
+        other.wait_for(201);
         let closed = [one.close(), two.close()];
         hangs.go_on();
         let [one, two] = closed;
@@ -489,9 +488,7 @@ fn a_listener_of_many_logs_has_one_thread_which_ends_with_the_last_of_them() {
         assert_eq!(log.log(Level::Info, "one"), Outcome::Written);
         log.flush().expect("durable");
     }
-    while heard.messages().len() < 10 {
-        std::thread::yield_now();
-    }
+    heard.wait_for(10);
     assert_eq!(other.log(Level::Info, "one"), Outcome::Written);
     other.flush().expect("durable");
     while alone.messages().is_empty() {
@@ -514,9 +511,7 @@ fn what_a_listener_logs_through_the_ring_that_threads_share_is_not_given_to_it()
     let logger = Logger::open(config.listener(Level::Info, logs.clone())).expect("a log");
     logs.logger.set(logger.clone()).expect("once");
     (0..20).for_each(|_| assert_eq!(logger.log(Level::Info, "message"), Outcome::Written));
-    while logs.keeps.messages().len() < 20 {
-        std::thread::yield_now();
-    }
+    logs.keeps.wait_for(20);
     logger.flush().expect("durable");
     assert!(logger.stats().producers.iter().any(|producer| producer.name == "(common)" && producer.attempted > 0));
     logger.close().expect("closed");
