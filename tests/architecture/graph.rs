@@ -265,7 +265,7 @@ impl Reader<'_> {
 
     fn end_path(&mut self, path: &mut Vec<String>) {
         let path = std::mem::take(path);
-        if path.len() > 1 {
+        if !path.is_empty() {
             self.module.used.insert(path);
         }
     }
@@ -292,9 +292,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        if path.segments.len() > 1 {
-            self.module.used.insert(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
-        }
+        self.module.used.insert(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         visit::visit_path(self, path);
     }
 
