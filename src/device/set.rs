@@ -54,6 +54,8 @@ struct Inner {
     logs: Logs,
     /// Made for the first log that uses it, and dropped with the last.
     uring: Option<Uring>,
+    /// Why not all buffers are registered with the ring; `None` if they are.
+    not_registered: Option<String>,
     /// Why no ring is made any more, after one has been lost.
     lost: Option<String>,
     /// The loss has not been reported yet.
@@ -91,6 +93,7 @@ impl DeviceSet {
             inner: Rc::new(RefCell::new(Inner {
                 logs,
                 uring: None,
+                not_registered: None,
                 lost: None,
                 is_loss_new: false,
                 helpers: BTreeMap::new(),
@@ -147,6 +150,7 @@ impl DeviceSet {
         let mut inner = self.inner.borrow_mut();
         let Some(Err(error)) = inner.uring.as_mut().map(|uring| uring.register(buffers)) else { return };
         let reason = not_registered(&error);
+        inner.not_registered = Some(reason.clone());
         for view in inner.views.iter_mut().flatten().filter(|view| view.report.kind == DeviceKind::IoUring) {
             view.report.reasons.push(reason.clone());
         }
@@ -215,12 +219,14 @@ impl Inner {
                     Logs::One => UringSize::of_one_log(in_flight_max),
                     Logs::Many => UringSize::OF_MANY_LOGS,
                 };
+                self.not_registered = None;
                 none.insert(Uring::new(size).map_err(|error| format!("io_uring: {}", explain(&error)))?)
             }
         };
         if let Err(error) = uring.register(buffers) {
-            report.reasons.push(not_registered(&error));
+            self.not_registered = Some(not_registered(&error));
         }
+        report.reasons.extend(self.not_registered.clone());
         Ok(())
     }
 
@@ -413,7 +419,7 @@ impl View {
     fn follow_report(&mut self) {
         let mut inner = self.set.inner.borrow_mut();
         let now = &inner.viewed(self.number).report;
-        if now.kind != self.report.kind {
+        if *now != self.report {
             self.report.clone_from(now);
         }
     }

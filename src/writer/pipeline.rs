@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::block::{self, Block, BlockPlace};
 use crate::buffer::AlignedBuffer;
-use crate::device::{BlockWrite, Completion, Device, DeviceKind};
+use crate::device::{BlockWrite, Completion, Device, DeviceReport};
 use crate::flush::FlushFault;
 use crate::format::{IN_FLIGHT_UNKNOWN, StatusCode};
 use crate::segment::{Readiness, Segments, WriteTarget};
@@ -78,7 +78,7 @@ pub(crate) struct Pipeline {
     publisher: Publisher,
     pub(super) device: Box<dyn Device>,
     /// The kind that was last published.
-    device_kind: DeviceKind,
+    device_report: DeviceReport,
     pub(super) segments: Segments,
     /// Buffers for the next blocks.
     pub(super) buffers: Buffers,
@@ -120,7 +120,7 @@ impl Pipeline {
         Pipeline {
             shared,
             publisher,
-            device_kind: device.report().kind,
+            device_report: device.report().clone(),
             device,
             segments,
             buffers,
@@ -449,7 +449,7 @@ impl Pipeline {
         }
     }
 
-    /// Publishes the device's report if it has stepped down while no block of this log was in flight. Otherwise the
+    /// Publishes the device's report if it has changed while no block of this log was in flight. Otherwise the
     /// completions show it.
     pub(crate) fn follow_device(&mut self) {
         if self.outstanding == 0 {
@@ -459,11 +459,11 @@ impl Pipeline {
         }
     }
 
-    /// Publishes the device's report if it has stepped down.
+    /// Publishes the device's report if it has changed: the device has stepped down, or has become slower.
     fn publish_device(&mut self) {
         let report = self.device.report();
-        if report.kind != self.device_kind {
-            self.device_kind = report.kind;
+        if *report != self.device_report {
+            self.device_report.clone_from(report);
             self.publisher.set_device(report);
             self.health.note(StatusCode::Device, report.to_string());
         }

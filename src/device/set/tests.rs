@@ -435,6 +435,23 @@ fn the_blocks_of_an_abandoned_view_stay_until_the_kernel_is_done_and_the_others_
 }
 
 #[test]
+fn every_log_on_the_ring_reports_that_buffers_are_not_registered() {
+    on_a_thread(|| {
+        let Some(set) = set_with_ring() else { return };
+        let mut first = view(&set, DeviceKind::IoUring, 1);
+        forbid(libc::SYS_io_uring_register, libc::ENOMEM);
+        set.register(&[filled(4096, 0)]);
+        set.register(&[filled(4096, 1)]);
+        first.reap(&mut Vec::new());
+        for report in [first.report(), view(&set, DeviceKind::IoUring, 2).report()] {
+            assert_eq!(report.kind, DeviceKind::IoUring);
+            assert_eq!(report.reasons.len(), 1, "{report}");
+            assert!(report.reasons[0].contains("buffers not registered"), "{report}");
+        }
+    });
+}
+
+#[test]
 fn the_logs_of_one_file_system_share_a_helper_that_ends_with_the_last_of_them() {
     let directory = directory();
     let set = DeviceSet::new(Logs::Many, || ());
