@@ -93,7 +93,7 @@ impl Admission {
 
     /// Whether a record at `level` of `target` would pass, or be recorded. Takes the lock if targets have thresholds.
     pub(crate) fn admits_target(&self, gate: &Gate, level: Level, target: &str) -> bool {
-        match gate.threshold().by_target(level as u8) {
+        match gate.words().by_target(level as u8) {
             ByTarget::Admitted => true,
             ByTarget::Refused => false,
             ByTarget::Asks => self.is_recorded(level) || self.passes_target(gate, level, target),

@@ -40,7 +40,7 @@ pub(crate) fn enter<'a>(
     record: &(impl Appendable + ?Sized),
 ) -> Result<Entered<'a>, Refusal> {
     let flag = end.control().append_flag();
-    if record.has_target() { gate.enter_open(flag) } else { gate.enter(flag, level as u8) }
+    if record.has_target() { gate.enter_target(flag) } else { gate.enter(flag, level as u8) }
 }
 
 /// Appends a record that the log does not take to a producer's ring in the recorder, if the recorder takes it.
@@ -62,7 +62,7 @@ pub(crate) fn append_to_recorder(
         triggers.note_level(level);
         return Outcome::Filtered;
     };
-    let entered = match shared.gate.enter_open(end.control().append_flag()) {
+    let entered = match shared.gate.enter_target(end.control().append_flag()) {
         Ok(entered) => entered,
         Err(refusal) => return refuse(shared, refusal),
     };

@@ -134,8 +134,9 @@ impl Attempt<'_> {
         self.record.cut_to(shared.settings.message_bytes_max_in(end.capacity()));
         let record = &*self.record;
         let tag = tag_here(record.kind(), level, flags(record));
-        let appended =
-            end.append(tag, record, || ticks).or_else(|_| end.append_beyond(is_severe(level), tag, record, || ticks));
+        let appended = end
+            .append(tag, record, || ticks)
+            .or_else(|_| end.append_past_window(is_severe(level), tag, record, || ticks));
         let waits = matches!(shared.settings.config.overflow, Overflow::Block | Overflow::BlockFor(_));
         let outcome = match appended {
             Ok(()) => Some(accepted(record)),

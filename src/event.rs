@@ -67,7 +67,7 @@ trait Appends {
     fn append_structured<K: Kept>(&self, level: Level, record: Structured<'_, K>) -> Outcome;
 
     /// The same, for any record.
-    fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome;
+    fn append_dyn(&self, level: Level, record: &mut dyn Appendable) -> Outcome;
 }
 
 impl Appends for Producer {
@@ -94,8 +94,8 @@ impl Appends for Producer {
         Producer::append_structured(self, level, record)
     }
 
-    fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
-        Producer::append_any(self, level, record)
+    fn append_dyn(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
+        Producer::append_dyn(self, level, record)
     }
 }
 
@@ -103,7 +103,7 @@ impl Appends for Logger {
     #[inline(always)]
     fn admits(&self, level: Level, callsite: &Callsite) -> bool {
         let shared = Logger::shared(self);
-        passes(shared.gate.threshold().by_target(level as u8), shared, level, callsite)
+        passes(shared.gate.words().by_target(level as u8), shared, level, callsite)
     }
 
     fn refuse(&self) -> Outcome {
@@ -127,10 +127,10 @@ impl Appends for Logger {
         })
     }
 
-    fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
+    fn append_dyn(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
         let shared = Logger::shared(self);
         thread_local::with_producer(shared, |producer| match producer {
-            Ok(producer) => producer.append_any(level, record),
+            Ok(producer) => producer.append_dyn(level, record),
             Err(refusal) => thread_local::append_without(shared, refusal, level, record),
         })
     }
@@ -160,8 +160,8 @@ impl<T: Appends + ?Sized> Appends for &T {
         (**self).append_structured(level, record)
     }
 
-    fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
-        (**self).append_any(level, record)
+    fn append_dyn(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
+        (**self).append_dyn(level, record)
     }
 }
 
@@ -268,7 +268,7 @@ fn append_first<K: Kept>(
     match callsite.register(types, hash) {
         Some(id) => {
             record.callsite = id;
-            target.append_any(level, &mut record)
+            target.append_dyn(level, &mut record)
         }
         None => attempt::refuse(target.shared(), Refusal::Reentrant),
     }
@@ -277,7 +277,7 @@ fn append_first<K: Kept>(
 /// Appends a record that no macro has made, through the calling thread's producer.
 #[cfg(any(feature = "log", feature = "tracing"))]
 pub(crate) fn append_record(logger: &Logger, level: Level, record: &mut dyn Appendable) {
-    logger.append_any(level, record);
+    logger.append_dyn(level, record);
 }
 
 /// The callsite of a level, out of the five of a macro whose level is known only at run time.

@@ -1,24 +1,25 @@
 //! The gate that every append passes: which levels are admitted, and whether the log is open at all.
 //!
-//! One word, the threshold, says both. It is the most verbose level that the log takes, or a number that admits none.
-//! That is 0 once the log is closed, and in a forked child, whose copy of the page the kernel wipes (the writer runs
-//! only in the parent). It is -1 if the log is open and the threshold is [`OFF`]. An append enters by this word.
+//! The answers stand in five words on one cache line, which appends only read. Each but the second is a threshold: the
+//! most verbose level that is admitted, or -1 for none ([`OFF`]), or 0 once the log is closed.
 //!
-//! An append first looks at another word on the same cache line: the most verbose level that anybody wants, the log or
-//! its flight recorder. Without a recorder the two are equal. A record that passes the first look and does not enter
-//! goes the slow way, which finds out whether the recorder takes it.
+//! | word | read | admits |
+//! |---|---|---|
+//! | [`ENTER`] | to enter, without a target | what the log takes |
+//! | [`PROCESS`] | for the reason of a refusal | holds [`HERE`] in the process that opened the log |
+//! | [`LOOK`] | first, without a target | what the log or its flight recorder takes |
+//! | [`LOOK_TARGET`] | first, with a target | what the log takes of any target, or its recorder; has a [`MARK`] if targets have levels of their own: then `admission` decides |
+//! | [`ENTER_TARGET`] | to enter, with a target | up to which level the log takes every target that has passed the first look. Without a recorder that is any level: then the word says only that the log is open |
 //!
-//! If the record has a target, its first look is at a third word: the most verbose level that any target or the
-//! recorder admits, with a mark if targets have thresholds of their own. Only then does it look at `admission` too. It
-//! enters by a fourth word: the level up to which the log takes records of every target that passed the first look.
-//! That is any level without a recorder; so the word says no more than that the log is open.
+//! In a forked child all words are 0, because the kernel wipes its copy of the page. (The writer runs only in the
+//! parent.) A record that passes its first look and does not enter takes the slow path, which finds out whether the
+//! recorder takes it.
 //!
 //! # Appends that race close
 //!
 //! A record reaches the files, or its append is refused: it is never `Written` and lost. An append raises its
-//! producer's flag, then reads the threshold *again*; close sets the threshold to 0, then reads the flags until each is
-//! lowered. (Close sets the word for targets to 0 as well, for the sake of the answer: nothing depends on when that is
-//! seen.) One of the two sees the other, provided that neither's write is still in a store buffer when it reads.
+//! producer's flag, then reads the word by which it enters; close sets the words to 0, then reads the flags until each is
+//! lowered. One of the two sees the other, provided that neither's write is still in a store buffer when it reads.
 //! Close pays for that with one barrier executed on all threads (`membarrier`), so that an append pays nothing. If the
 //! platform has none, both use sequentially consistent accesses.
 //!
@@ -60,7 +61,7 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Gate {
-    threshold: Threshold,
+    words: GateWords,
     /// Close executes a barrier on all threads, so appends need none of their own.
     barrier_at_close: bool,
     /// The id of the process that opened the log, for platforms that do not wipe pages.
@@ -84,15 +85,15 @@ const fn admits(word: u32, level: u8) -> bool {
     level as i32 <= word.cast_signed()
 }
 
-/// The second word in the opening process. A forked child reads 0.
-const HERE: u32 = 1;
-
 /// The indexes of the words.
-const ALL: usize = 0;
+const ENTER: usize = 0;
 const PROCESS: usize = 1;
-const TARGETS: usize = 2;
-const FIRST: usize = 3;
-const EVERY_TARGET: usize = 4;
+const LOOK_TARGET: usize = 2;
+const LOOK: usize = 3;
+const ENTER_TARGET: usize = 4;
+
+/// The word [`PROCESS`] in the process that opened the log.
+const HERE: u32 = 1;
 
 /// The most verbose level.
 const ANY: u8 = 5;
@@ -129,19 +130,18 @@ impl Thresholds {
         let mark = if has_targets && of_targets != OFF { MARK.cast_unsigned() } else { 0 };
         let of_every_target = if recorded.is_some() { least_verbose } else { ANY };
         [
-            (ALL, word_of(all)),
-            (FIRST, word_of(or_recorded(all))),
-            (TARGETS, word_of(of_targets) + mark),
-            (EVERY_TARGET, word_of(of_every_target)),
+            (ENTER, word_of(all)),
+            (LOOK, word_of(or_recorded(all))),
+            (LOOK_TARGET, word_of(of_targets) + mark),
+            (ENTER_TARGET, word_of(of_every_target)),
         ]
     }
 }
 
-/// Added to the word for targets if some have their own thresholds, because then the admitted level alone does not
-/// decide.
+/// Added to [`LOOK_TARGET`] if targets have levels of their own, because then the admitted level alone does not decide.
 const MARK: i32 = 16;
 
-/// What the word for targets says of a record.
+/// What [`LOOK_TARGET`] says of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ByTarget {
     Admitted,
@@ -150,7 +150,7 @@ pub(crate) enum ByTarget {
     Asks,
 }
 
-/// What the word for targets says of a record at `level`.
+/// What [`LOOK_TARGET`] says of a record at `level`.
 #[inline(always)]
 const fn by_target(word: u32, level: u8) -> ByTarget {
     let (word, level) = (word.cast_signed(), level as i32);
@@ -178,35 +178,36 @@ impl Gate {
         Gate::of(WipedOnFork::never_wiped(), level, false)
     }
 
-    fn of(words: WipedOnFork, level: u8, barrier_at_close: bool) -> Gate {
+    fn of(page: WipedOnFork, level: u8, barrier_at_close: bool) -> Gate {
+        let words = GateWords { page };
         for (word, value) in Thresholds::of(level).words() {
-            words.words()[word].store(value, Relaxed);
+            words.word(word).store(value, Relaxed);
         }
-        words.words()[PROCESS].store(HERE, Relaxed);
-        Gate { threshold: Threshold { words }, barrier_at_close, process: std::process::id() }
+        words.word(PROCESS).store(HERE, Relaxed);
+        Gate { words, barrier_at_close, process: std::process::id() }
     }
 
     /// The handle that each producer clones.
-    pub(crate) fn threshold(&self) -> &Threshold {
-        &self.threshold
+    pub(crate) fn words(&self) -> &GateWords {
+        &self.words
     }
 
     /// Whether an append at `level` may pass: the log or its recorder takes it.
     #[inline(always)]
     pub(crate) fn admits(&self, level: u8) -> bool {
-        self.threshold.admits(level)
+        self.words.admits(level)
     }
 
     /// Whether the log takes records at `level` that have no target.
     pub(crate) fn takes(&self, level: u8) -> bool {
-        self.threshold.takes(level)
+        self.words.takes(level)
     }
 
     /// Admits what the thresholds say from now on. Does nothing once the gate is closed.
     pub(crate) fn set_levels(&self, thresholds: Thresholds) {
         debug_assert!(thresholds.all > 0 && thresholds.most_verbose > 0, "only `close` closes a gate");
         for (word, value) in thresholds.words() {
-            let word = &self.threshold.words.words()[word];
+            let word = &self.words.word(word);
             let mut admitted = word.load(Relaxed);
             while admitted != 0 {
                 match word.compare_exchange(admitted, value, Relaxed, Relaxed) {
@@ -219,13 +220,13 @@ impl Gate {
 
     /// The threshold for all records: 1 to 5, or [`OFF`], also once the gate is closed.
     pub(crate) fn level(&self) -> u8 {
-        let word = self.threshold.admitted().load(Relaxed).cast_signed();
+        let word = self.words.word(ENTER).load(Relaxed).cast_signed();
         u8::try_from(word).ok().filter(|level| *level > 0).unwrap_or(OFF)
     }
 
     /// Whether nothing passes any more: the log is closed, or the process is a forked child.
     pub(crate) fn is_shut(&self) -> bool {
-        self.threshold.is_shut()
+        self.words.is_shut()
     }
 
     /// Begins an append at `level`, on the producer's own thread.
@@ -233,53 +234,46 @@ impl Gate {
     /// # Errors
     /// Why the append is refused.
     pub(crate) fn enter<'a>(&self, flag: &'a AppendFlag, level: u8) -> Result<Entered<'a>, Refusal> {
-        if !self.takes(level) {
-            return Err(self.refusal());
-        }
-        if flag.is_raised() {
-            return Err(Refusal::Reentrant);
-        }
-        if self.barrier_at_close { self.threshold.enter_fast(flag, level) } else { self.enter_in_order(flag, level) }
-            .ok_or_else(|| self.refusal())
+        self.begin(flag, |word| admits(word, level))
     }
 
-    /// Like [`enter`](Self::enter), but only asks whether the gate is open: for a record that its target admits.
+    /// Like [`enter`](Self::enter), for a record that its target admits: only asks whether the gate is open.
     ///
     /// # Errors
     /// Why the append is refused.
-    pub(crate) fn enter_open<'a>(&self, flag: &'a AppendFlag) -> Result<Entered<'a>, Refusal> {
-        if self.is_shut() {
+    pub(crate) fn enter_target<'a>(&self, flag: &'a AppendFlag) -> Result<Entered<'a>, Refusal> {
+        self.begin(flag, |word| word != 0)
+    }
+
+    fn begin<'a>(&self, flag: &'a AppendFlag, enters: impl Fn(u32) -> bool) -> Result<Entered<'a>, Refusal> {
+        if !enters(self.words.word(ENTER).load(Relaxed)) {
             return Err(self.refusal());
         }
         if flag.is_raised() {
             return Err(Refusal::Reentrant);
         }
-        if self.barrier_at_close {
-            Entered::fast(flag).filter(|_| !self.is_shut())
+        let (entered, word) = if self.barrier_at_close {
+            (Entered::fast(flag), self.words.word(ENTER).load(Relaxed))
         } else {
+            // With a store and a load that keep their order by themselves. SeqCst: close exchanges this word, then
+            // reads the flag, both SeqCst. (In loom's models fences give the order.)
             let entered = Entered::in_order(flag);
-            (self.threshold.admitted_in_order() != 0).then_some(entered)
-        }
-        .ok_or_else(|| self.refusal())
+            (Some(entered), self.words.word(ENTER).load(if cfg!(loom) { Relaxed } else { SeqCst }))
+        };
+        entered.filter(|_| enters(word)).ok_or_else(|| self.refusal())
     }
 
-    /// Whether [`Threshold::enter_fast`] is enough.
+    /// Whether [`GateWords::enter_fast`] is enough.
     pub(crate) fn has_barrier_at_close(&self) -> bool {
         self.barrier_at_close
-    }
-
-    /// Enters if close has no barrier for all threads: with a store and a load that keep their order by themselves.
-    fn enter_in_order<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
-        let entered = Entered::in_order(flag);
-        admits(self.threshold.admitted_in_order(), level).then_some(entered)
     }
 
     /// Why the gate does not admit a level.
     #[cold]
     pub(crate) fn refusal(&self) -> Refusal {
-        if self.threshold.words.words()[PROCESS].load(Relaxed) != HERE {
+        if self.words.word(PROCESS).load(Relaxed) != HERE {
             Refusal::Forked
-        } else if self.threshold.is_shut() {
+        } else if self.words.is_shut() {
             Refusal::Closed
         } else {
             Refusal::Filtered
@@ -289,16 +283,16 @@ impl Gate {
     /// Whether this process is a fork of the one that made the gate. Asks the kernel too, because not every platform
     /// wipes pages.
     pub(crate) fn is_forked(&self) -> bool {
-        self.threshold.words.words()[PROCESS].load(Relaxed) != HERE || std::process::id() != self.process
+        self.words.word(PROCESS).load(Relaxed) != HERE || std::process::id() != self.process
     }
 
     /// Closes the gate: an append that begins after this is refused. An append that was under way may still commit.
     /// When its producer [is outside](Self::is_outside), every record that was or will be reported as `Written` is in
     /// its ring. Close the gate before looking for producers: one that registers later finds it closed.
     pub(crate) fn close(&self) {
-        // An exchange, as `set_level` is one: of two exchanges one sees the other. SeqCst: see `enter_in_order`.
-        for word in [ALL, FIRST, TARGETS, EVERY_TARGET] {
-            self.threshold.words.words()[word].swap(0, SeqCst);
+        // An exchange, as `set_levels` makes them: of two exchanges one sees the other. SeqCst: see `begin`.
+        for word in [ENTER, LOOK, LOOK_TARGET, ENTER_TARGET] {
+            self.words.word(word).swap(0, SeqCst);
         }
         #[cfg(loom)]
         crate::sync::fence(SeqCst);
@@ -318,49 +312,40 @@ impl Gate {
     }
 }
 
-/// The threshold as the fast path reads it. Each producer has a clone; cloning shares the word, and does not copy it.
+/// The words as the fast path reads them. Each producer has a clone; cloning shares the page, and does not copy it.
 #[derive(Clone, Debug)]
-pub(crate) struct Threshold {
-    /// The level admitted, and [`HERE`].
-    words: WipedOnFork,
+pub(crate) struct GateWords {
+    page: WipedOnFork,
 }
 
-impl Threshold {
+impl GateWords {
     #[inline(always)]
-    fn admitted(&self) -> &AtomicU32 {
-        &self.words.words()[ALL]
+    fn word(&self, index: usize) -> &AtomicU32 {
+        &self.page.words()[index]
     }
 
     /// Whether an append at `level` may pass: the log or its recorder takes it.
     #[inline(always)]
     pub(crate) fn admits(&self, level: u8) -> bool {
-        admits(self.words.words()[FIRST].load(Relaxed), level)
+        admits(self.word(LOOK).load(Relaxed), level)
     }
 
     /// Whether the log takes records at `level` that have no target.
     #[inline(always)]
     fn takes(&self, level: u8) -> bool {
-        admits(self.admitted().load(Relaxed), level)
+        admits(self.word(ENTER).load(Relaxed), level)
     }
 
-    /// What the word for targets says of a record at `level`.
+    /// What [`LOOK_TARGET`] says of a record at `level`.
     #[inline(always)]
     pub(crate) fn by_target(&self, level: u8) -> ByTarget {
-        by_target(self.words.words()[TARGETS].load(Relaxed), level)
+        by_target(self.word(LOOK_TARGET).load(Relaxed), level)
     }
 
     /// Whether nothing passes: the log is closed, or the process is a forked child.
     #[inline(always)]
     pub(crate) fn is_shut(&self) -> bool {
-        self.admitted().load(Relaxed) == 0
-    }
-
-    /// The threshold, read after the append flag was raised in order.
-    #[inline(always)]
-    fn admitted_in_order(&self) -> u32 {
-        // SeqCst: close exchanges this word, then reads the flag, both SeqCst. (In loom's models fences give the
-        // order.)
-        self.admitted().load(if cfg!(loom) { Relaxed } else { SeqCst })
+        self.word(ENTER).load(Relaxed) == 0
     }
 
     /// [`Gate::enter`] without the reason of a refusal. Correct only if the gate
@@ -371,12 +356,11 @@ impl Threshold {
         self.takes(level).then_some(entered)
     }
 
-    /// Like [`enter_fast`](Self::enter_fast), for a record with a target that has passed the first look: asks only
-    /// whether the gate is open, unless the record may be for the recorder alone.
+    /// Like [`enter_fast`](Self::enter_fast), for a record with a target that has passed the first look.
     #[inline(always)]
-    pub(crate) fn enter_admitted_fast<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
+    pub(crate) fn enter_target_fast<'a>(&self, flag: &'a AppendFlag, level: u8) -> Option<Entered<'a>> {
         let entered = Entered::fast(flag)?;
-        admits(self.words.words()[EVERY_TARGET].load(Relaxed), level).then_some(entered)
+        admits(self.word(ENTER_TARGET).load(Relaxed), level).then_some(entered)
     }
 }
 
@@ -387,7 +371,7 @@ pub(crate) struct Entered<'a> {
 }
 
 impl<'a> Entered<'a> {
-    /// Raises the flag, if it is not raised. The threshold has to be read after this.
+    /// Raises the flag, if it is not raised. The word by which the append enters has to be read after this.
     #[inline(always)]
     fn fast(flag: &'a AppendFlag) -> Option<Entered<'a>> {
         // Only this thread writes its own flag. A signal handler that interrupts between two lines has returned before
@@ -402,7 +386,7 @@ impl<'a> Entered<'a> {
         Some(entered)
     }
 
-    /// Raises the flag, so that the threshold can be read in order after this.
+    /// Raises the flag, so that the word by which the append enters can be read in order after this.
     fn in_order(flag: &'a AppendFlag) -> Entered<'a> {
         flag.raise_in_order();
         Entered { flag }

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::Overflow;
 use crate::elsewhere::{Elsewhere, Reentrant};
 use crate::fields::{Kept, Scratch, ScratchCell, Structured, with_scratch};
-use crate::gate::{ByTarget, Entered, Refusal, Threshold};
+use crate::gate::{ByTarget, Entered, GateWords, Refusal};
 use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::recorder::RecorderEnd;
@@ -52,7 +52,7 @@ pub struct Producer {
     end: Option<ProducerEnd>,
     /// A copy, like the next three, so that an append touches fewer cache lines. They are cold for a thread that rarely
     /// logs.
-    threshold: Threshold,
+    gate: GateWords,
     clock: Clock,
     message_bytes_max: usize,
     overflow: Overflow,
@@ -66,9 +66,9 @@ pub struct Producer {
     recorder_end: RecorderEnd,
 }
 
-// The fast path reads one cache line of this struct: it holds the end, and the threshold's address.
+// The fast path reads one cache line of this struct: it holds the end, and the address of the gate's words.
 #[cfg(all(target_pointer_width = "64", not(loom)))]
-const _: () = assert!(std::mem::offset_of!(Producer, threshold) + size_of::<usize>() <= 64);
+const _: () = assert!(std::mem::offset_of!(Producer, gate) + size_of::<usize>() <= 64);
 
 impl Producer {
     pub(crate) fn new(shared: Arc<Shared>, id: u32, mut end: ProducerEnd) -> Producer {
@@ -77,10 +77,9 @@ impl Producer {
         let has_fast_path = shared.clock.is_counter() && shared.gate.has_barrier_at_close();
         // A record that asks the writer for something, or that a listener may get, takes the slow path. So the fast
         // path need not compare the level.
-        let is_fast = |level: &&Level| !shared.asks_the_writer(**level) && !shared.is_heard(**level);
-        let levels = Level::ALL.iter().filter(is_fast);
-        let fast = levels.fold(0_u32, |fast, level| fast | 1 << class(*level));
-        end.limit_fast_path(|class| (has_fast_path && fast >> class & 1 != 0).then_some(message_bytes_max));
+        let is_fast = |level: Level| has_fast_path && !shared.asks_the_writer(level) && !shared.is_heard(level);
+        let of_class = |of: usize| Level::ALL.into_iter().find(|level| class(*level) == of);
+        end.limit_fast_path(|class| of_class(class).is_some_and(is_fast).then_some(message_bytes_max));
         Producer::of(shared, id, Some(end), message_bytes_max)
     }
 
@@ -93,7 +92,7 @@ impl Producer {
     fn of(shared: Arc<Shared>, id: u32, end: Option<ProducerEnd>, message_bytes_max: usize) -> Producer {
         Producer {
             end,
-            threshold: shared.gate.threshold().clone(),
+            gate: shared.gate.words().clone(),
             clock: shared.clock,
             message_bytes_max,
             overflow: shared.settings.config.overflow,
@@ -128,7 +127,7 @@ impl Producer {
     #[inline]
     #[must_use]
     pub fn is_enabled(&self, level: Level) -> bool {
-        level.is_compiled_in() && self.threshold.admits(level as u8)
+        level.is_compiled_in() && self.gate.admits(level as u8)
     }
 
     /// Appends a record. This takes about as long as reading the clock, and does not wait for the disk. But with
@@ -181,6 +180,172 @@ impl Producer {
         })
     }
 
+    /// The outcome of an append whose level is not admitted.
+    #[inline(always)]
+    pub(crate) fn refuse(&self) -> Outcome {
+        if self.gate.is_shut() { self.refuse_shut() } else { Outcome::Filtered }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse_shut(&self) -> Outcome {
+        refuse(&self.shared, self.shared.gate.refusal())
+    }
+
+    /// Appends a message of `level`, if that is admitted.
+    #[inline(always)]
+    pub(crate) fn append_message(&self, level: Level, message: Message<'_>) -> Outcome {
+        let gate = &self.gate;
+        if !gate.admits(level as u8) && !gate.is_shut() {
+            return Outcome::Filtered;
+        }
+        self.append_admitted(level, message, Producer::append_slow)
+    }
+
+    /// Appends a record whose level was admitted a moment ago. Calls `slow` in rare cases.
+    #[inline(always)]
+    fn append_admitted<A: Appendable + Copy>(
+        &self,
+        level: Level,
+        record: A,
+        slow: impl FnOnce(&Producer, Level, A) -> Outcome,
+    ) -> Outcome {
+        // The fast path has no calls, so nothing is spilled to the stack; rare cases restart in `slow`. Only a slow
+        // claim, once a round of the ring, is called from here: `slow` would touch a dozen cold cache lines.
+        if let Some(end) = &self.end
+            && end.fits_fast_path(class(level), record.bytes())
+            && !record.is_cut()
+            && let Some(_entered) = self.enter_fast(end, level, &record)
+        {
+            match end.append_fast(tag(record.kind(), level, 0), &record, Clock::counter) {
+                Ok(()) => return Outcome::Written,
+                // Counting a drop touches only lines that are already cached.
+                Err(Full) if self.drops_when_full() => return self.append_past_window_or_drop(end, level, record),
+                Err(Full) => {}
+            }
+        }
+        slow(self, level, record)
+    }
+
+    /// [`enter`] on the fast path.
+    #[inline(always)]
+    fn enter_fast<'a>(&self, end: &'a ProducerEnd, level: Level, record: &impl Appendable) -> Option<Entered<'a>> {
+        let flag = end.control().append_flag();
+        if record.has_target() {
+            self.gate.enter_target_fast(flag, level as u8)
+        } else {
+            self.gate.enter_fast(flag, level as u8)
+        }
+    }
+
+    /// [`append_message`](Self::append_message) on the slow path, for all cases.
+    #[inline(never)]
+    fn append_slow(&self, level: Level, mut message: Message<'_>) -> Outcome {
+        self.append_general(level, &mut message)
+    }
+
+    /// Appends a structured record whose level was admitted a moment ago.
+    #[inline(always)]
+    pub(crate) fn append_structured<K: Kept>(&self, level: Level, record: Structured<'_, K>) -> Outcome {
+        self.append_admitted(level, record, Producer::append_structured_slow)
+    }
+
+    /// [`append_structured`](Self::append_structured) on the slow path, for all cases.
+    #[cold]
+    #[inline(never)]
+    fn append_structured_slow<K: Kept>(&self, level: Level, mut record: Structured<'_, K>) -> Outcome {
+        self.append_dyn(level, &mut record)
+    }
+
+    /// Appends a record of any type in all cases. One such function serves all callsites of a program.
+    #[inline(never)]
+    pub(crate) fn append_dyn(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
+        self.append_general(level, record)
+    }
+
+    #[inline(always)]
+    fn append_general(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
+        let Some(end) = &self.end else { return self.append_elsewhere(level, record) };
+        if let Some(recorder) = self.shared.recorder_of(level, record) {
+            return append_to_recorder(&self.shared, recorder, &self.recorder_end, level, record);
+        }
+        let entered = match enter(&self.shared.gate, end, level, record) {
+            Ok(entered) => entered,
+            Err(refusal) => return refuse(&self.shared, refusal),
+        };
+        record.cut_to(self.message_bytes_max);
+        let accepted = accepted(record);
+        let tag = tag_here(record.kind(), level, flags(record));
+        // The clock is read after there is room.
+        let outcome = match end.append(tag, record, || self.clock.ticks()) {
+            Ok(()) => accepted,
+            Err(Full) => self.append_past_window_or_wait(end, level, tag, record),
+        };
+        drop(entered);
+        if outcome == accepted {
+            self.shared.ask_the_writer(level);
+        }
+        outcome
+    }
+
+    /// Appends a record of a logger without a log.
+    #[cold]
+    fn append_elsewhere(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
+        let gate = &self.shared.gate;
+        let Some(Elsewhere::Memory(memory)) = &self.shared.elsewhere else {
+            return refuse(&self.shared, gate.refusal());
+        };
+        if gate.is_forked() {
+            return refuse(&self.shared, Refusal::Forked);
+        }
+        record.cut_to(self.message_bytes_max);
+        let has_target = record.has_target();
+        let admits = || if has_target { !gate.is_shut() } else { gate.admits(level as u8) };
+        match memory.append(self.id, level, record, admits) {
+            Ok(true) => accepted(record),
+            Ok(false) => refuse(&self.shared, gate.refusal()),
+            Err(Reentrant) => refuse(&self.shared, Refusal::Reentrant),
+        }
+    }
+
+    /// Appends a record of the fast path to the reserve or to the room for severe records, or drops it.
+    #[cold]
+    #[inline(never)]
+    fn append_past_window_or_drop<A: Appendable>(&self, end: &ProducerEnd, level: Level, record: A) -> Outcome {
+        match end.append_past_window(is_severe(level), tag(record.kind(), level, 0), &record, Clock::counter) {
+            Ok(()) => Outcome::Written,
+            Err(cause) => drop_newest(end, cause),
+        }
+    }
+
+    /// Appends a record for which the window has no room to the reserve or to the room for severe records. Without room
+    /// there it waits or drops the record, as the policy says.
+    #[cold]
+    #[inline(never)]
+    fn append_past_window_or_wait(
+        &self,
+        end: &ProducerEnd,
+        level: Level,
+        tag: u32,
+        record: &(impl Appendable + ?Sized),
+    ) -> Outcome {
+        let severe = is_severe(level);
+        let lost = match end.append_past_window(severe, tag, record, || self.clock.ticks()) {
+            Ok(()) => None,
+            Err(cause) => wait_or_drop(&self.shared, end, cause, |ticks| {
+                end.append(tag, record, || ticks).is_ok()
+                    || end.append_past_window(severe, tag, record, || ticks).is_ok()
+            }),
+        };
+        lost.unwrap_or_else(|| accepted(record))
+    }
+
+    /// Whether the policy drops a record at once if there is no room.
+    #[inline(always)]
+    fn drops_when_full(&self) -> bool {
+        matches!(self.overflow, Overflow::DropNewest | Overflow::OverwriteOldest)
+    }
+
     /// Whether this is a producer of the log of `shared`.
     pub(crate) fn serves(&self, shared: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.shared, shared)
@@ -194,7 +359,7 @@ impl Producer {
     /// What the gate's word for targets says of a record at `level`.
     #[inline(always)]
     pub(crate) fn by_target(&self, level: Level) -> ByTarget {
-        self.threshold.by_target(level as u8)
+        self.gate.by_target(level as u8)
     }
 
     /// The log that it appends to.
@@ -231,165 +396,6 @@ impl Producer {
     pub(crate) fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<'_>) -> R) -> R {
         let (take, put) = (|| self.scratch.take(), |buffer| self.scratch.put(buffer));
         with_scratch(self.message_bytes_max, take, put, work)
-    }
-
-    /// The outcome of an append whose level is not admitted.
-    #[inline(always)]
-    pub(crate) fn refuse(&self) -> Outcome {
-        if self.threshold.is_shut() { self.refuse_shut() } else { Outcome::Filtered }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn refuse_shut(&self) -> Outcome {
-        refuse(&self.shared, self.shared.gate.refusal())
-    }
-
-    /// Appends a message of `level`, if that is admitted.
-    #[inline(always)]
-    pub(crate) fn append_message(&self, level: Level, message: Message<'_>) -> Outcome {
-        let threshold = &self.threshold;
-        if !threshold.admits(level as u8) && !threshold.is_shut() {
-            return Outcome::Filtered;
-        }
-        self.append_admitted(level, message, Producer::append_slow)
-    }
-
-    /// Appends a record whose level was admitted a moment ago. Calls `slow` in rare cases.
-    #[inline(always)]
-    fn append_admitted<A: Appendable + Copy>(
-        &self,
-        level: Level,
-        record: A,
-        slow: impl FnOnce(&Producer, Level, A) -> Outcome,
-    ) -> Outcome {
-        // The fast path has no calls, so nothing is spilled to the stack; rare cases restart in `slow`. Only a slow
-        // claim, once a round of the ring, is called from here: `slow` would touch a dozen cold cache lines.
-        if let Some(end) = &self.end
-            && end.fits_fast_path(class(level), record.bytes())
-            && !record.is_cut()
-            && let Some(_entered) = self.enter_fast(end, level, &record)
-        {
-            match end.append_fast(tag(record.kind(), level, 0), &record, Clock::counter) {
-                Ok(()) => return Outcome::Written,
-                // Counting a drop touches only lines that are already cached.
-                Err(Full) if self.drops_when_full() => return self.append_beyond(end, level, record),
-                Err(Full) => {}
-            }
-        }
-        slow(self, level, record)
-    }
-
-    /// [`enter`] on the fast path.
-    #[inline(always)]
-    fn enter_fast<'a>(&self, end: &'a ProducerEnd, level: Level, record: &impl Appendable) -> Option<Entered<'a>> {
-        let flag = end.control().append_flag();
-        if record.has_target() {
-            self.threshold.enter_admitted_fast(flag, level as u8)
-        } else {
-            self.threshold.enter_fast(flag, level as u8)
-        }
-    }
-
-    /// [`append_message`](Self::append_message) on the slow path, for all cases.
-    #[inline(never)]
-    fn append_slow(&self, level: Level, mut message: Message<'_>) -> Outcome {
-        self.append_in_every_case(level, &mut message)
-    }
-
-    /// Appends a structured record whose level was admitted a moment ago.
-    #[inline(always)]
-    pub(crate) fn append_structured<K: Kept>(&self, level: Level, record: Structured<'_, K>) -> Outcome {
-        self.append_admitted(level, record, Producer::append_structured_slow)
-    }
-
-    /// [`append_structured`](Self::append_structured) on the slow path, for all cases.
-    #[cold]
-    #[inline(never)]
-    fn append_structured_slow<K: Kept>(&self, level: Level, mut record: Structured<'_, K>) -> Outcome {
-        self.append_any(level, &mut record)
-    }
-
-    /// The same for values of any type, so that a program has one such function for all callsites.
-    #[inline(never)]
-    pub(crate) fn append_any(&self, level: Level, record: &mut dyn Appendable) -> Outcome {
-        self.append_in_every_case(level, record)
-    }
-
-    #[inline(always)]
-    fn append_in_every_case(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
-        let Some(end) = &self.end else { return self.append_elsewhere(level, record) };
-        if let Some(recorder) = self.shared.recorder_of(level, record) {
-            return append_to_recorder(&self.shared, recorder, &self.recorder_end, level, record);
-        }
-        let entered = match enter(&self.shared.gate, end, level, record) {
-            Ok(entered) => entered,
-            Err(refusal) => return refuse(&self.shared, refusal),
-        };
-        record.cut_to(self.message_bytes_max);
-        let accepted = accepted(record);
-        let tag = tag_here(record.kind(), level, flags(record));
-        // The clock is read after there is room.
-        let outcome = match end.append(tag, record, || self.clock.ticks()) {
-            Ok(()) => accepted,
-            Err(Full) => self.overflow(end, level, tag, record),
-        };
-        drop(entered);
-        if outcome == accepted {
-            self.shared.ask_the_writer(level);
-        }
-        outcome
-    }
-
-    /// Appends a record of a logger without a log.
-    #[cold]
-    fn append_elsewhere(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
-        let gate = &self.shared.gate;
-        let Some(Elsewhere::Memory(memory)) = &self.shared.elsewhere else {
-            return refuse(&self.shared, gate.refusal());
-        };
-        if gate.is_forked() {
-            return refuse(&self.shared, Refusal::Forked);
-        }
-        record.cut_to(self.message_bytes_max);
-        let has_target = record.has_target();
-        let admits = || if has_target { !gate.is_shut() } else { gate.admits(level as u8) };
-        match memory.append(self.id, level, record, admits) {
-            Ok(true) => accepted(record),
-            Ok(false) => refuse(&self.shared, gate.refusal()),
-            Err(Reentrant) => refuse(&self.shared, Refusal::Reentrant),
-        }
-    }
-
-    /// Appends a record of the fast path outside the window, or drops it.
-    #[cold]
-    #[inline(never)]
-    fn append_beyond<A: Appendable>(&self, end: &ProducerEnd, level: Level, record: A) -> Outcome {
-        match end.append_beyond(is_severe(level), tag(record.kind(), level, 0), &record, Clock::counter) {
-            Ok(()) => Outcome::Written,
-            Err(cause) => drop_newest(end, cause),
-        }
-    }
-
-    /// Appends a record for which the window has no room: outside the window, or else it waits or drops it, as the
-    /// policy says.
-    #[cold]
-    #[inline(never)]
-    fn overflow(&self, end: &ProducerEnd, level: Level, tag: u32, record: &(impl Appendable + ?Sized)) -> Outcome {
-        let severe = is_severe(level);
-        let lost = match end.append_beyond(severe, tag, record, || self.clock.ticks()) {
-            Ok(()) => None,
-            Err(cause) => wait_or_drop(&self.shared, end, cause, |ticks| {
-                end.append(tag, record, || ticks).is_ok() || end.append_beyond(severe, tag, record, || ticks).is_ok()
-            }),
-        };
-        lost.unwrap_or_else(|| accepted(record))
-    }
-
-    /// Whether the policy drops a record at once if there is no room.
-    #[inline(always)]
-    fn drops_when_full(&self) -> bool {
-        matches!(self.overflow, Overflow::DropNewest | Overflow::OverwriteOldest)
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) struct RingRules {
     /// Bytes of each ring's reserve; 0 for none.
     pub(crate) reserve_bytes: usize,
     /// The last eighths of each ring's room, and of the memory, that are kept for severe records.
-    pub(crate) kept_eighths: u32,
+    pub(crate) severe_only_eighths: u32,
     /// The largest window that is asked for without its own limit.
     pub(crate) largest_bytes: usize,
     /// Bytes of memory of all rings.
@@ -136,12 +136,12 @@ impl Registry {
         slots: Option<Arc<dyn Slots>>,
         shared: Option<Arc<Budget>>,
     ) -> Registry {
-        let RingRules { overwrite, reserve_bytes, kept_eighths, largest_bytes, bytes_max } = rings;
-        let budget = Budget::within_group(bytes_max as u64, largest_bytes as u64, kept_eighths).part_of(shared);
+        let RingRules { overwrite, reserve_bytes, severe_only_eighths, largest_bytes, bytes_max } = rings;
+        let budget = Budget::within_group(bytes_max as u64, largest_bytes as u64, severe_only_eighths).part_of(shared);
         let budget = Arc::new(budget);
         let maker = RingMaker::new(slots, reserve_bytes, Arc::clone(&budget));
         let enters_reserve = reserve_bytes > 0;
-        let options = RingOptions { overwrite, enters_reserve, kept_eighths, ..RingOptions::window(0) };
+        let options = RingOptions { overwrite, enters_reserve, severe_only_eighths, ..RingOptions::window(0) };
         Registry {
             inner: Mutex::default(),
             changed: AtomicBool::new(false),

@@ -109,7 +109,7 @@ impl Shared {
         let rings = RingRules {
             overwrite,
             reserve_bytes: if drops { config.reserve_bytes } else { 0 },
-            kept_eighths: if drops { config.severe_only_eighths } else { 0 },
+            severe_only_eighths: if drops { config.severe_only_eighths } else { 0 },
             largest_bytes: settings.crowded_ring_bytes.max(settings.thread_ring_bytes),
             bytes_max: config.rings_bytes_max,
         };

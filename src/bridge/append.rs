@@ -47,7 +47,7 @@ pub(super) fn append(logger: &Logger, place: Place<'_>, expected: Shape, write: 
 fn destination(logger: &Logger, place: Place<'_>, expected: Shape) -> Option<Destination<'static>> {
     let Shared { gate, admission, recorder, .. } = &**logger.shared();
     let Place { level, target, .. } = place;
-    let passes = match gate.threshold().by_target(level as u8) {
+    let passes = match gate.words().by_target(level as u8) {
         _ if !level.is_compiled_in() => return None,
         ByTarget::Refused => return None,
         ByTarget::Admitted => recorder.is_none() || gate.takes(level as u8),

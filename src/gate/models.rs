@@ -53,10 +53,10 @@ fn loom_an_append_with_a_target_that_races_close_and_new_levels_is_in_the_ring_o
             move || {
                 gate.set_levels(with_targets(OFF, 5));
                 let flag = producer.control().append_flag();
-                if gate.threshold().by_target(4) == ByTarget::Refused {
+                if gate.words().by_target(4) == ByTarget::Refused {
                     return 0;
                 }
-                let Ok(_entered) = gate.enter_open(flag) else { return 0 };
+                let Ok(_entered) = gate.enter_target(flag) else { return 0 };
                 u64::from(producer.append(0, &[], || 0).is_ok())
             }
         });
@@ -66,7 +66,7 @@ fn loom_an_append_with_a_target_that_races_close_and_new_levels_is_in_the_ring_o
         }
         let last_drain = records_in(&mut consumer);
         assert_eq!(last_drain, appending.join().expect("appending"));
-        assert_eq!(gate.threshold().by_target(1), ByTarget::Refused);
+        assert_eq!(gate.words().by_target(1), ByTarget::Refused);
     });
 }
 

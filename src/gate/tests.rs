@@ -21,7 +21,7 @@ fn a_gate_that_is_off_admits_nothing_and_is_not_closed() {
     let flag = AppendFlag::default();
     assert!([1, 2, 3, 4, 5, OFF].iter().all(|level| !gate.admits(*level)));
     assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Filtered));
-    assert!(gate.threshold().enter_fast(&flag, 1).is_none());
+    assert!(gate.words().enter_fast(&flag, 1).is_none());
     assert!(!gate.is_shut() && Gate::is_outside(&flag));
     gate.set_levels(Thresholds::of(5));
     assert!(gate.enter(&flag, 5).is_ok());
@@ -37,17 +37,17 @@ fn a_gate_that_is_off_admits_nothing_and_is_not_closed() {
 fn targets_have_a_word_of_their_own() {
     let gate = Gate::new(3).expect("a page");
     let flag = AppendFlag::default();
-    let threshold = gate.threshold();
-    let all = |gate: &Gate| [1, 2, 3, 4, 5, OFF].map(|level| gate.threshold().by_target(level));
+    let words = gate.words();
+    let all = |gate: &Gate| [1, 2, 3, 4, 5, OFF].map(|level| gate.words().by_target(level));
     use ByTarget::{Admitted, Asks, Refused};
     assert_eq!(all(&gate), [Admitted, Admitted, Admitted, Refused, Refused, Refused]);
     gate.set_levels(with_targets(OFF, 4));
     assert_eq!(all(&gate), [Asks, Asks, Asks, Asks, Refused, Refused]);
     assert!(!gate.admits(1) && gate.enter(&flag, 1).is_err());
-    assert!(gate.enter_open(&flag).is_ok() && threshold.enter_admitted_fast(&flag, 4).is_some());
-    let outer = gate.enter_open(&flag).expect("open");
-    assert_eq!(gate.enter_open(&flag).err(), Some(Refusal::Reentrant));
-    assert!(threshold.enter_admitted_fast(&flag, 4).is_none());
+    assert!(gate.enter_target(&flag).is_ok() && words.enter_target_fast(&flag, 4).is_some());
+    let outer = gate.enter_target(&flag).expect("open");
+    assert_eq!(gate.enter_target(&flag).err(), Some(Refusal::Reentrant));
+    assert!(words.enter_target_fast(&flag, 4).is_none());
     drop(outer);
     gate.set_levels(with_targets(2, OFF));
     assert_eq!(all(&gate), [Refused; 6]);
@@ -55,8 +55,8 @@ fn targets_have_a_word_of_their_own() {
     gate.close();
     gate.set_levels(with_targets(5, 5));
     assert_eq!((all(&gate), gate.level()), ([Refused; 6], OFF));
-    assert_eq!(gate.enter_open(&flag).err(), Some(Refusal::Closed));
-    assert!(threshold.enter_admitted_fast(&flag, 4).is_none());
+    assert_eq!(gate.enter_target(&flag).err(), Some(Refusal::Closed));
+    assert!(words.enter_target_fast(&flag, 4).is_none());
     assert!(Gate::is_outside(&flag), "refused is outside");
 }
 
@@ -67,7 +67,7 @@ fn an_append_within_an_append_is_refused_and_leaves_the_outer_one_inside() {
     let outer = gate.enter(&flag, 1).expect("open");
     assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Reentrant));
     assert_eq!(gate.enter(&flag, 5).err(), Some(Refusal::Filtered));
-    assert!(gate.threshold().enter_fast(&flag, 1).is_none());
+    assert!(gate.words().enter_fast(&flag, 1).is_none());
     assert!(!Gate::is_outside(&flag));
     drop(outer);
     assert!(Gate::is_outside(&flag));
@@ -80,9 +80,9 @@ fn a_closed_gate_stays_closed_whatever_level_is_set() {
     let flag = AppendFlag::default();
     gate.close();
     gate.set_levels(Thresholds::of(5));
-    assert!(!gate.admits(1) && gate.threshold().is_shut());
+    assert!(!gate.admits(1) && gate.words().is_shut());
     assert_eq!(gate.enter(&flag, 1).err(), Some(Refusal::Closed));
-    assert!(gate.threshold().enter_fast(&flag, 1).is_none());
+    assert!(gate.words().enter_fast(&flag, 1).is_none());
     assert!(Gate::is_outside(&flag), "refused is outside");
     gate.close();
     assert_eq!(gate.refusal(), Refusal::Closed, "closing twice is fine");
@@ -100,7 +100,7 @@ fn appends_race_close(barrier_at_close: bool) {
                 scope.spawn(move || {
                     let mut written = 0;
                     // By turns a record without a target and one with a target.
-                    let enter = |number| if number % 2 == 0 { gate.enter(flag, 1) } else { gate.enter_open(flag) };
+                    let enter = |number| if number % 2 == 0 { gate.enter(flag, 1) } else { gate.enter_target(flag) };
                     while let Ok(_entered) = enter(written) {
                         records.store(written + 1, Relaxed);
                         written += 1;
@@ -137,25 +137,22 @@ fn an_append_that_races_close_is_there_or_refused_without_a_barrier_for_all_thre
 #[test]
 fn a_recorders_level_passes_the_first_look_and_does_not_enter() {
     let gate = Gate::new(3).expect("a page");
-    let (flag, threshold) = (AppendFlag::default(), gate.threshold());
+    let (flag, words) = (AppendFlag::default(), gate.words());
     gate.set_levels(Thresholds { recorded: Some(4), ..Thresholds::of(3) });
     assert_eq!([3, 4, 5, OFF].map(|level| gate.admits(level)), [true, true, false, false]);
     assert_eq!([3, 4].map(|level| gate.takes(level)), [true, false]);
-    assert!(threshold.enter_fast(&flag, 3).is_some() && threshold.enter_fast(&flag, 4).is_none());
-    assert_eq!([4, 5].map(|level| threshold.by_target(level)), [ByTarget::Admitted, ByTarget::Refused]);
-    assert!(threshold.enter_admitted_fast(&flag, 3).is_some() && threshold.enter_admitted_fast(&flag, 4).is_none());
+    assert!(words.enter_fast(&flag, 3).is_some() && words.enter_fast(&flag, 4).is_none());
+    assert_eq!([4, 5].map(|level| words.by_target(level)), [ByTarget::Admitted, ByTarget::Refused]);
+    assert!(words.enter_target_fast(&flag, 3).is_some() && words.enter_target_fast(&flag, 4).is_none());
     assert_eq!(gate.level(), 3, "the log's own");
     // A target that is off: its records go to the recorder, so that none enters at once.
     gate.set_levels(Thresholds { least_verbose: OFF, recorded: Some(4), ..with_targets(3, 5) });
-    assert_eq!(
-        [4, 5, OFF].map(|level| threshold.by_target(level)),
-        [ByTarget::Asks, ByTarget::Asks, ByTarget::Refused]
-    );
-    assert!(threshold.enter_admitted_fast(&flag, 1).is_none() && gate.enter_open(&flag).is_ok());
+    assert_eq!([4, 5, OFF].map(|level| words.by_target(level)), [ByTarget::Asks, ByTarget::Asks, ByTarget::Refused]);
+    assert!(words.enter_target_fast(&flag, 1).is_none() && gate.enter_target(&flag).is_ok());
     // The log is off, and its recorder is not.
     gate.set_levels(Thresholds { recorded: Some(2), ..Thresholds::of(OFF) });
     assert!(gate.admits(2) && !gate.admits(3) && !gate.takes(1) && !gate.is_shut());
     gate.close();
-    assert!(!gate.admits(1) && threshold.enter_admitted_fast(&flag, 1).is_none());
+    assert!(!gate.admits(1) && words.enter_target_fast(&flag, 1).is_none());
     assert!(Gate::is_outside(&flag), "refused is outside");
 }

@@ -193,7 +193,7 @@ fn records_in_window_and_reserve_are_merged_by_their_numbers() {
     let append = |number: u64| {
         let text = format!("burst {number}").into_bytes();
         let result = producer.append(tag, &text[..], || clock.ticks());
-        assert!(result.is_ok() || producer.append_beyond(false, tag, &text[..], || clock.ticks()).is_ok());
+        assert!(result.is_ok() || producer.append_past_window(false, tag, &text[..], || clock.ticks()).is_ok());
     };
     (0..300).for_each(append);
     // The writer has made the first ones durable, and the producer has gone on.

@@ -23,15 +23,15 @@ pub(crate) struct Budget {
     /// The memory limit of the process's control group, if `limit` was lowered because of it.
     group_bytes: Option<u64>,
     /// How many eighths of the limit, at its end, are kept for windows and for the chunks of severe records.
-    kept_eighths: u32,
+    severe_only_eighths: u32,
     /// The budget of the engine.
     shared: Option<Arc<Budget>>,
 }
 
 impl Budget {
-    /// An unused budget of `limit` bytes, of which the last `kept_eighths` are kept for severe records.
-    pub(crate) fn new(limit: u64, kept_eighths: u32) -> Budget {
-        Budget { used: AtomicU64::new(0), limit, group_bytes: None, kept_eighths, shared: None }
+    /// An unused budget of `limit` bytes, of which the last `severe_only_eighths` are kept for severe records.
+    pub(crate) fn new(limit: u64, severe_only_eighths: u32) -> Budget {
+        Budget { used: AtomicU64::new(0), limit, group_bytes: None, severe_only_eighths, shared: None }
     }
 
     /// Makes this the budget of one log, which takes everything from `shared` too.
@@ -42,14 +42,14 @@ impl Budget {
 
     /// Like [`new`](Self::new), but with at most a part of the memory limit of the process's control group. The budget
     /// is never less than `at_least` bytes.
-    pub(crate) fn within_group(limit: u64, at_least: u64, kept_eighths: u32) -> Budget {
-        Budget::within(sys::limits::group_memory_bytes(), limit, at_least, kept_eighths)
+    pub(crate) fn within_group(limit: u64, at_least: u64, severe_only_eighths: u32) -> Budget {
+        Budget::within(sys::limits::group_memory_bytes(), limit, at_least, severe_only_eighths)
     }
 
-    fn within(group_bytes: Option<u64>, limit: u64, at_least: u64, kept_eighths: u32) -> Budget {
+    fn within(group_bytes: Option<u64>, limit: u64, at_least: u64, severe_only_eighths: u32) -> Budget {
         let bounded = group_bytes.map_or(limit, |bytes| (bytes / PART_OF_A_GROUP).max(at_least).min(limit));
         let group_bytes = group_bytes.filter(|_| bounded < limit);
-        let mut budget = Budget::new(bounded, kept_eighths);
+        let mut budget = Budget::new(bounded, severe_only_eighths);
         budget.group_bytes = group_bytes;
         budget
     }
@@ -69,12 +69,12 @@ impl Budget {
 
     /// Takes `bytes` of a reserve for a record, which is `severe` or not. Returns whether the limits allow it.
     pub(super) fn take_chunks(&self, bytes: u64, severe: bool) -> bool {
-        self.take_leaving(bytes, if severe { 0 } else { self.kept_eighths })
+        self.take_leaving(bytes, if severe { 0 } else { self.severe_only_eighths })
     }
 
     /// Whether [`take_chunks`](Self::take_chunks) would take `bytes` for an ordinary record now.
     pub(super) fn has_room_for_chunks(&self, bytes: u64) -> bool {
-        self.has_room_leaving(bytes, self.kept_eighths)
+        self.has_room_leaving(bytes, self.severe_only_eighths)
     }
 
     /// Whether [`take`](Self::take) would take `bytes` now, and leave at most `bytes_max` in use.
@@ -95,25 +95,25 @@ impl Budget {
         }
     }
 
-    fn has_room_leaving(&self, bytes: u64, kept_eighths: u32) -> bool {
-        self.used().saturating_add(bytes) <= self.limit_leaving(kept_eighths)
-            && self.shared.as_ref().is_none_or(|shared| shared.has_room_leaving(bytes, kept_eighths))
+    fn has_room_leaving(&self, bytes: u64, severe_only_eighths: u32) -> bool {
+        self.used().saturating_add(bytes) <= self.limit_leaving(severe_only_eighths)
+            && self.shared.as_ref().is_none_or(|shared| shared.has_room_leaving(bytes, severe_only_eighths))
     }
 
-    fn take_leaving(&self, bytes: u64, kept_eighths: u32) -> bool {
+    fn take_leaving(&self, bytes: u64, severe_only_eighths: u32) -> bool {
         // Relaxed: the count is all that is needed.
         let before = self.used.fetch_add(bytes, Relaxed);
-        let is_within = before.saturating_add(bytes) <= self.limit_leaving(kept_eighths)
-            && self.shared.as_ref().is_none_or(|shared| shared.take_leaving(bytes, kept_eighths));
+        let is_within = before.saturating_add(bytes) <= self.limit_leaving(severe_only_eighths)
+            && self.shared.as_ref().is_none_or(|shared| shared.take_leaving(bytes, severe_only_eighths));
         if !is_within {
             self.used.fetch_sub(bytes, Relaxed);
         }
         is_within
     }
 
-    /// The limit without its last `kept_eighths`.
-    fn limit_leaving(&self, kept_eighths: u32) -> u64 {
-        self.limit - self.limit / 8 * u64::from(kept_eighths)
+    /// The limit without its last `severe_only_eighths`.
+    fn limit_leaving(&self, severe_only_eighths: u32) -> u64 {
+        self.limit - self.limit / 8 * u64::from(severe_only_eighths)
     }
 
     /// Gives back `bytes` that were taken.

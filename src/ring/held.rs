@@ -61,7 +61,7 @@ impl ProducerEnd {
     /// [`Full`], as for [`append`](Self::append).
     pub(crate) fn make_room(&self, payload_bytes: usize, severe: bool) -> Result<(), Full> {
         match self.claim(payload_bytes) {
-            Err(Full) if severe => self.claim_kept(payload_bytes).map(drop),
+            Err(Full) if severe => self.claim_severe_only(payload_bytes).map(drop),
             claim => claim.map(drop),
         }
     }

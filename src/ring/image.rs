@@ -454,7 +454,7 @@ mod tests {
         let mut cause = super::super::DropCause::Full;
         let accepted = producer.append(sequence as u32, &payload[..], || 1000 + sequence).is_ok()
             || producer
-                .append_beyond(false, sequence as u32, &payload[..], || 1000 + sequence)
+                .append_past_window(false, sequence as u32, &payload[..], || 1000 + sequence)
                 .inspect_err(|why| cause = *why)
                 .is_ok();
         if !accepted {

@@ -176,8 +176,9 @@ impl Private {
 
     fn make(&self, options: RingOptions, has_reserve: bool, budget: &Arc<Budget>) -> io::Result<Arc<Ring>> {
         let slabs = self.slabs.as_ref().filter(|_| has_reserve);
-        let reserve =
-            slabs.and_then(Slabs::take).map(|memory| Reserve::new(memory, Arc::clone(budget), options.kept_eighths));
+        let reserve = slabs
+            .and_then(Slabs::take)
+            .map(|memory| Reserve::new(memory, Arc::clone(budget), options.severe_only_eighths));
         Ring::private(options, &self.pool, reserve)
     }
 
@@ -225,7 +226,7 @@ impl RingMaker {
         let reserve_bytes = if has_reserve { self.reserve_bytes } else { 0 };
         let slot = slots.take(options.capacity_bytes, reserve_bytes, options.overwrite)?;
         let reserve = memory::ReserveMemory::of_slot(&slot, reserve_bytes)
-            .map(|memory| Reserve::new(memory, Arc::clone(&self.budget), options.kept_eighths));
+            .map(|memory| Reserve::new(memory, Arc::clone(&self.budget), options.severe_only_eighths));
         Ok(Ring::in_slot(options, slot, reserve))
     }
 

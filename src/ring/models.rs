@@ -182,7 +182,7 @@ fn ends_with_reserve(limit: u64) -> (ProducerEnd, ConsumerEnd, Arc<Budget>) {
 /// Appends to the window, or else to the reserve. A dropped attempt takes its number, as a producer's does.
 fn append_anywhere(producer: &ProducerEnd, sequence: u64) -> bool {
     let payload = (sequence * 5).to_le_bytes();
-    append(producer, sequence).is_ok() || producer.append_beyond(false, 7, &payload[..], || sequence * 3).is_ok()
+    append(producer, sequence).is_ok() || producer.append_past_window(false, 7, &payload[..], || sequence * 3).is_ok()
 }
 
 /// Takes all records of a producer that appends no more.

@@ -48,7 +48,7 @@ pub(crate) struct ProducerEnd {
     slow_path: Box<SlowPath>,
     /// For each class of records: payloads of fewer bytes take the fast path. At most [`FAST_PATH_BYTES_MAX`] + 1; 0 if
     /// none of the class does.
-    fast_path_ends: [u8; CLASSES],
+    fast_path_bytes_end: [u8; CLASSES],
     /// The ring's control lines. This field comes after all other addresses: the compiler uses it to tell whether an
     /// `Option` holds an end, and the fast path loads it anyway.
     control: ControlAddress,
@@ -70,14 +70,14 @@ impl ProducerEnd {
             position: Cell::new(start),
             limit: Cell::new(start),
             control: ring.control_address(),
-            fast_path_ends: [FAST_PATH_BYTES_MAX as u8 + 1; CLASSES],
+            fast_path_bytes_end: [FAST_PATH_BYTES_MAX as u8 + 1; CLASSES],
             slow_path: Box::new(SlowPath { ring, cached_read_position: Cell::new(start) }),
         }
     }
 
     /// Keeps payloads of more than `bytes(class)` from the fast path; with `None`, all of that class.
     pub(crate) fn limit_fast_path(&mut self, bytes: impl Fn(usize) -> Option<usize>) {
-        self.fast_path_ends =
+        self.fast_path_bytes_end =
             std::array::from_fn(|class| bytes(class).map_or(0, |bytes| bytes.min(FAST_PATH_BYTES_MAX) as u8 + 1));
     }
 
@@ -85,7 +85,7 @@ impl ProducerEnd {
     /// be below [`CLASSES`]. (If the class is a constant, the check of its bound costs nothing.)
     #[inline(always)]
     pub(crate) fn fits_fast_path(&self, class: usize, payload_bytes: usize) -> bool {
-        payload_bytes < usize::from(self.fast_path_ends[class % CLASSES])
+        payload_bytes < usize::from(self.fast_path_bytes_end[class % CLASSES])
     }
 
     /// Appends a record. If there is room, the record takes the next sequence number and the time that `clock` gives,
@@ -126,7 +126,7 @@ impl ProducerEnd {
     /// Why there is no room there. Nothing was written or counted.
     #[cold]
     #[inline(never)]
-    pub(crate) fn append_beyond(
+    pub(crate) fn append_past_window(
         &self,
         severe: bool,
         tag: u32,
@@ -141,7 +141,7 @@ impl ProducerEnd {
         if !severe {
             return Err(cause);
         }
-        self.claim_kept(payload.bytes()).map_err(|Full| cause)?.fill::<false>(tag, payload, clock).commit();
+        self.claim_severe_only(payload.bytes()).map_err(|Full| cause)?.fill::<false>(tag, payload, clock).commit();
         Ok(())
     }
 
@@ -149,8 +149,8 @@ impl ProducerEnd {
     ///
     /// # Errors
     /// [`Full`].
-    pub(super) fn claim_kept(&self, payload_bytes: usize) -> Result<ClaimedRoom<'_>, Full> {
-        if self.ring().kept_bytes == 0 {
+    pub(super) fn claim_severe_only(&self, payload_bytes: usize) -> Result<ClaimedRoom<'_>, Full> {
+        if self.ring().severe_only_bytes == 0 {
             return Err(Full);
         }
         let position = self.claim_beyond_limit(self.position.get(), record_bytes(payload_bytes), true)?;
@@ -209,8 +209,8 @@ impl ProducerEnd {
         if record_bytes > record_bytes_max(capacity as usize) as u64 {
             return Err(Full);
         }
-        let kept_after = self.ring().kept_bytes_now();
-        let kept = if severe { 0 } else { kept_after };
+        let severe_only_after = self.ring().severe_only_bytes_now();
+        let kept = if severe { 0 } else { severe_only_after };
         let to_end = capacity - (position & self.mask);
         let skip = if record_bytes > to_end { to_end } else { 0 };
         // At most the capacity: a skip is shorter than its record, and a record takes at most half.
@@ -250,7 +250,7 @@ impl ProducerEnd {
         let start = position.wrapping_add(skip);
         // The skip remains even if the claim is dropped: `limit` must not be compared with a position before it.
         self.position.set(start);
-        let unkept = (free(read_position) - skip).saturating_sub(kept_after);
+        let unkept = (free(read_position) - skip).saturating_sub(severe_only_after);
         let contiguous = (capacity - (start & self.mask)).min(unkept).max(record_bytes);
         self.limit.set(start.wrapping_add(contiguous));
         Ok(start)

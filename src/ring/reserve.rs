@@ -30,14 +30,14 @@ pub(super) struct Reserve {
     memory: ReserveMemory,
     budget: Arc<Budget>,
     /// The room that is kept for severe records.
-    kept_bytes: u64,
+    severe_only_bytes: u64,
 }
 
 impl Reserve {
     /// A reserve without entered memory.
-    pub(super) fn new(memory: ReserveMemory, budget: Arc<Budget>, kept_eighths: u32) -> Reserve {
-        let kept_bytes = memory.bytes() as u64 / 8 * u64::from(kept_eighths);
-        Reserve { memory, budget, kept_bytes }
+    pub(super) fn new(memory: ReserveMemory, budget: Arc<Budget>, severe_only_eighths: u32) -> Reserve {
+        let severe_only_bytes = memory.bytes() as u64 / 8 * u64::from(severe_only_eighths);
+        Reserve { memory, budget, severe_only_bytes }
     }
 
     /// Bytes of address space, a power of two.
@@ -99,7 +99,7 @@ impl Reserve {
             return Err(DropCause::Full);
         }
         // An empty reserve takes a record of any level, because a skip and a record may take all of it.
-        let kept = if severe || held == 0 { 0 } else { self.kept_bytes };
+        let kept = if severe || held == 0 { 0 } else { self.severe_only_bytes };
         if skip + record_bytes + kept > capacity - held {
             return Err(DropCause::Full);
         }

@@ -24,7 +24,7 @@ fn append(producer: &ProducerEnd, severe: bool, length: usize) -> Result<u64, Dr
     let payload = payload_of(sequence, length);
     let appended = match producer.append(7, &payload[..], || sequence) {
         Ok(()) => Ok(()),
-        Err(Full) => producer.append_beyond(severe, 7, &payload[..], || sequence),
+        Err(Full) => producer.append_past_window(severe, 7, &payload[..], || sequence),
     };
     assert_eq!(producer.next_sequence(), sequence + u64::from(appended.is_ok()));
     appended.map(|()| sequence)
@@ -35,7 +35,7 @@ fn options(start: u64) -> RingOptions {
 }
 
 fn make(options: RingOptions, limit: u64) -> (ProducerEnd, ConsumerEnd, Arc<Budget>) {
-    let budget = Arc::new(Budget::new(limit, options.kept_eighths));
+    let budget = Arc::new(Budget::new(limit, options.severe_only_eighths));
     let (producer, consumer) = ring_with_reserve(options, RESERVE_BYTES, Arc::clone(&budget)).expect("a small ring");
     (producer, consumer, budget)
 }
@@ -259,17 +259,17 @@ fn a_clock_that_panics_leaves_the_reserve_closed_and_no_trace() {
     while producer.append(7, b"window", || 0).is_ok() {}
     let before = producer.control().counts();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        producer.append_beyond(false, 7, b"lost", || panic!("on purpose")).expect("room");
+        producer.append_past_window(false, 7, b"lost", || panic!("on purpose")).expect("room");
     }));
     assert!(panicked.is_err());
     assert_eq!((producer.control().counts(), consumer.observe().reserve), (before, 0));
-    producer.append_beyond(false, 7, b"kept", || 0).expect("room");
+    producer.append_past_window(false, 7, b"kept", || 0).expect("room");
 }
 
 #[test]
 fn severe_records_find_room_when_others_do_not() {
     for (enters_reserve, all) in [(true, WINDOW_BYTES + RESERVE_BYTES), (false, WINDOW_BYTES)] {
-        let options = RingOptions { enters_reserve, kept_eighths: 1, ..options(0) };
+        let options = RingOptions { enters_reserve, severe_only_eighths: 1, ..options(0) };
         let (producer, mut consumer, _) = make(options, u64::MAX);
         let kept = if enters_reserve { RESERVE_BYTES } else { WINDOW_BYTES } / 8;
         for round in 0..3 {
@@ -282,7 +282,8 @@ fn severe_records_find_room_when_others_do_not() {
 
 #[test]
 fn a_severe_record_does_not_open_the_kept_room_for_the_others() {
-    let (producer, _consumer, _) = make(RingOptions { enters_reserve: false, kept_eighths: 1, ..options(0) }, u64::MAX);
+    let (producer, _consumer, _) =
+        make(RingOptions { enters_reserve: false, severe_only_eighths: 1, ..options(0) }, u64::MAX);
     fill(&producer, false);
     append(&producer, true, 40).expect("kept for it");
     assert_eq!(append(&producer, false, 40), Err(DropCause::Full));
@@ -291,10 +292,10 @@ fn a_severe_record_does_not_open_the_kept_room_for_the_others() {
 #[test]
 fn the_longest_record_of_any_level_fits_an_empty_ring_wherever_it_begins() {
     let longest = |capacity| record_bytes_max(capacity) - HEAD_BYTES;
-    for kept_eighths in 0..=4 {
+    for severe_only_eighths in 0..=4 {
         for start in (0..WINDOW_BYTES as u64).step_by(8) {
             for severe in [false, true] {
-                let options = RingOptions { enters_reserve: false, kept_eighths, ..options(start) };
+                let options = RingOptions { enters_reserve: false, severe_only_eighths, ..options(start) };
                 let (producer, mut consumer, _) = make(options, u64::MAX);
                 append(&producer, severe, longest(WINDOW_BYTES)).expect("an empty ring");
                 assert_eq!(take_all(&mut consumer), 1);
@@ -306,9 +307,10 @@ fn the_longest_record_of_any_level_fits_an_empty_ring_wherever_it_begins() {
 
 #[test]
 fn the_longest_record_of_any_level_fits_an_empty_reserve_wherever_it_begins() {
-    let (producer, mut consumer, _) = make(RingOptions { kept_eighths: 1, ..options(0) }, u64::MAX);
+    let (producer, mut consumer, _) = make(RingOptions { severe_only_eighths: 1, ..options(0) }, u64::MAX);
     let longest = vec![b'x'; record_bytes_max(RESERVE_BYTES) - HEAD_BYTES];
-    let beyond = |severe, payload: &[u8]| producer.append_beyond(severe, 7, payload, || 0).expect("an empty reserve");
+    let beyond =
+        |severe, payload: &[u8]| producer.append_past_window(severe, 7, payload, || 0).expect("an empty reserve");
     for offset in (0..RESERVE_BYTES).step_by(8 * 61) {
         // The reserve does not begin anew in between, because it is not released as a whole.
         let before = vec![b'x'; offset.saturating_sub(HEAD_BYTES).min(longest.len())];

@@ -25,7 +25,7 @@ pub(crate) struct RingOptions {
     /// Whether records that find no room in the window go to the reserve, if there is one.
     pub(crate) enters_reserve: bool,
     /// How many eighths of the ring, 0 to 4, are kept for severe records.
-    pub(crate) kept_eighths: u32,
+    pub(crate) severe_only_eighths: u32,
     /// The first position, a multiple of 8. It is 0 except in tests that start near the wrap.
     pub(crate) start: u64,
 }
@@ -33,7 +33,7 @@ pub(crate) struct RingOptions {
 impl RingOptions {
     /// A ring without a reserve, from position 0, that drops the newest records and keeps no room.
     pub(crate) const fn window(capacity_bytes: usize) -> RingOptions {
-        RingOptions { capacity_bytes, overwrite: false, enters_reserve: false, kept_eighths: 0, start: 0 }
+        RingOptions { capacity_bytes, overwrite: false, enters_reserve: false, severe_only_eighths: 0, start: 0 }
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Ring {
     /// Whether the producer gives up the oldest records of a full ring.
     pub(super) overwrite: bool,
     /// The bytes of the window that are kept for severe records, unless the reserve keeps some instead.
-    pub(super) kept_bytes: u64,
+    pub(super) severe_only_bytes: u64,
     pub(super) reserve: Option<Reserve>,
     /// The slot that holds all of it; `None` if the memory is private and the control lines are on the heap.
     slot: Option<Arc<dyn Slot>>,
@@ -99,8 +99,8 @@ impl Ring {
         reserve: Option<Reserve>,
         slot: Option<Arc<dyn Slot>>,
     ) -> Arc<Ring> {
-        let kept_bytes = options.capacity_bytes as u64 / 8 * u64::from(options.kept_eighths);
-        Arc::new(Ring { control, memory, overwrite: options.overwrite, kept_bytes, reserve, slot })
+        let severe_only_bytes = options.capacity_bytes as u64 / 8 * u64::from(options.severe_only_eighths);
+        Arc::new(Ring { control, memory, overwrite: options.overwrite, severe_only_bytes, reserve, slot })
     }
 
     /// The positions, counts and flags.
@@ -129,8 +129,8 @@ impl Ring {
     }
 
     /// How many bytes of the window ordinary records must leave free now: none if they may use the reserve.
-    pub(super) fn kept_bytes_now(&self) -> u64 {
-        if self.reserve.as_ref().is_some_and(Reserve::may_grow) { 0 } else { self.kept_bytes }
+    pub(super) fn severe_only_bytes_now(&self) -> u64 {
+        if self.reserve.as_ref().is_some_and(Reserve::may_grow) { 0 } else { self.severe_only_bytes }
     }
 }
 

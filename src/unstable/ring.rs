@@ -48,7 +48,7 @@ impl RingProducer {
     /// The whole path of an append: gate, clock, ring.
     #[inline(always)]
     pub fn log(&self, level: u8, payload: &[u8]) -> bool {
-        let Some(_entered) = self.gate.threshold().enter_fast(self.end.control().append_flag(), level) else {
+        let Some(_entered) = self.gate.words().enter_fast(self.end.control().append_flag(), level) else {
             return false;
         };
         self.append(self.clock.ticks(), payload)
