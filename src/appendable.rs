@@ -4,14 +4,16 @@ use crate::callsite::Callsite;
 use crate::format::Kind;
 use crate::ring::{Claimed, Payload};
 
-/// Who takes a record with a target, if the log has a recorder.
+/// Where a record goes, if the log has a recorder.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Destination<'a> {
+    /// A record without a target: its level alone decides.
+    ByLevel,
     /// The log, whose level for the target admits it.
-    #[cfg_attr(not(any(feature = "log", feature = "tracing")), expect(dead_code, reason = "of events alone"))]
+    #[cfg_attr(not(any(feature = "log", feature = "tracing")), expect(dead_code, reason = "only the bridges use it"))]
     Log,
     /// The recorder alone.
-    #[cfg_attr(not(any(feature = "log", feature = "tracing")), expect(dead_code, reason = "of events alone"))]
+    #[cfg_attr(not(any(feature = "log", feature = "tracing")), expect(dead_code, reason = "only the bridges use it"))]
     Recorder,
     /// What the log's levels say of the callsite decides.
     OfCallsite(&'a Callsite),
@@ -24,11 +26,11 @@ pub(crate) trait Appendable: Payload {
     /// Whether it has a target, which has admitted it: its level need not pass the threshold for all records.
     #[inline(always)]
     fn has_target(&self) -> bool {
-        self.destination().is_some()
+        !matches!(self.destination(), Destination::ByLevel)
     }
 
-    /// Who takes it; `None` without a target: then its level alone decides.
-    fn destination(&self) -> Option<Destination<'_>>;
+    /// Where it goes.
+    fn destination(&self) -> Destination<'_>;
 
     /// Whether a part is not whole.
     fn is_cut(&self) -> bool;
@@ -70,8 +72,8 @@ impl Appendable for Message<'_> {
     }
 
     #[inline(always)]
-    fn destination(&self) -> Option<Destination<'_>> {
-        None
+    fn destination(&self) -> Destination<'_> {
+        Destination::ByLevel
     }
 
     #[inline(always)]

@@ -57,7 +57,7 @@ pub(crate) fn append_to_recorder(
     if !rings.keeps(level) || shared.gate.is_shut() {
         return refuse(shared, shared.gate.refusal());
     }
-    let Some(end) = end.in_ring(rings, |producer| shared.registry.identity(producer).unwrap_or_default()) else {
+    let Some(end) = end.get_or_make(rings, |producer| shared.registry.identity(producer).unwrap_or_default()) else {
         rings.count_unrecorded();
         triggers.note_level(level);
         return Outcome::Filtered;
@@ -108,8 +108,8 @@ pub(crate) const fn tag(kind: Kind, level: Level, flags: u8) -> u32 {
     u32::from_le_bytes([kind as u8, level as u8, flags, 0])
 }
 
-/// The same for a record that the calling thread makes. Of those of a listener's thread the last byte says that no
-/// listener gets them.
+/// The same for a record that the calling thread makes. On a listener's thread the last byte is 1: no listener gets the
+/// record.
 pub(crate) fn tag_here(kind: Kind, level: Level, flags: u8) -> u32 {
     let unheard = own_thread::role() == Role::Listener;
     tag(kind, level, flags) | u32::from_le_bytes([0, 0, 0, u8::from(unheard)])

@@ -41,7 +41,7 @@ pub struct AlignedBuffer {
     counted: Option<Arc<Counted>>,
 }
 
-/// The bytes of some buffers together, for as long as each of them exists, whoever has it. Clones are of the same
+/// The bytes of some buffers together, for as long as each of them exists. Clones are of the same
 /// count.
 #[derive(Clone, Default)]
 pub(crate) struct ByteCount(Arc<AtomicUsize>);

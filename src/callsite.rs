@@ -75,7 +75,7 @@ impl Callsite {
     /// The callsite's number among those of which a log has asked whether their target is admitted, from 1. It differs
     /// from the ids in records: a callsite without records has no id. `None` if there are no more numbers.
     #[inline]
-    pub(crate) fn number(&self) -> Option<u32> {
+    pub(crate) fn number_or_assign(&self) -> Option<u32> {
         number_in(&self.number)
     }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use crate::appendable::Message;
+use crate::appendable::{Destination, Message};
 use crate::attempt::{drop_newest, is_severe, refuse, tag_here};
 use crate::clock::Clock;
 use crate::format::Kind;
@@ -69,8 +69,8 @@ impl Producer {
     /// # Ok::<(), diolog::Error>(())
     /// ```
     ///
-    /// The room is in the ring's window. If the window is full and there is a reserve behind it, the claim is a buffer
-    /// of the producer's. The commit then appends from this buffer as [`log`](Producer::log) does, and may wait or
+    /// The room is in the ring's window. If the window is full and there is a reserve behind it, or if the record is for
+    /// the flight recorder alone, the claim is a buffer of the producer's. The commit then appends from this buffer as [`log`](Producer::log) does, and may wait or
     /// drop. The buffer is allocated when it is first needed, and grows to at most
     /// [`message_bytes_max`](Producer::message_bytes_max). The producer of a logger without a log uses this buffer too.
     ///
@@ -79,7 +79,8 @@ impl Producer {
     ///   it waits for room.
     /// - [`Outcome::TooLong`], which is not counted, if `bytes` is more than
     ///   [`message_bytes_max`](Producer::message_bytes_max): a claim is never cut.
-    /// - [`Outcome::Filtered`], [`Outcome::Closed`] and [`Outcome::Forked`], as for [`log`](Producer::log).
+    /// - [`Outcome::Filtered`], [`Outcome::Closed`], [`Outcome::Forked`] and [`Outcome::Reentrant`], as for
+    ///   [`log`](Producer::log).
     pub fn claim(&mut self, level: Level, bytes: usize) -> Result<Claim<'_>, Outcome> {
         if !self.is_enabled(level) {
             return Err(self.refuse());
@@ -90,10 +91,9 @@ impl Producer {
         let room = match self.place_for(level, bytes)? {
             Place::Ring => {
                 let (end, shared, clock) = self.parts();
-                match end.map(|end| end.hold(bytes)) {
-                    Some(Ok(held)) => Room::Ring { held, shared, clock },
-                    Some(Err(end)) => return Err(drop_newest(end, DropCause::Full)),
-                    None => return Err(Outcome::NoRing),
+                match end.expect("a producer without a ring has its place in the buffer").hold(bytes) {
+                    Ok(held) => Room::Ring { held, shared, clock },
+                    Err(end) => return Err(drop_newest(end, DropCause::Full)),
                 }
             }
             Place::Buffer => {
@@ -112,7 +112,7 @@ impl Producer {
     /// Finds where there is room, and waits for it if the policy says so. This is an append, which has ended when it
     /// returns.
     fn place_for(&self, level: Level, bytes: usize) -> Result<Place, Outcome> {
-        if self.shared().recorder_of(level, &Message::new(&[])).is_some() {
+        if self.shared().recorder_instead_of_log(level, Destination::ByLevel).is_some() {
             // The commit appends to the recorder, which has no room to lend.
             return Ok(Place::Buffer);
         }
@@ -146,9 +146,11 @@ impl Claim<'_> {
 
     /// Appends the record as it is filled now, with the time of this call.
     ///
-    /// Returns [`Outcome::Written`] if the record is in the ring. If the log was closed or forked, or its level
-    /// changed, since the claim, it returns [`Outcome::Closed`], [`Outcome::Forked`] or [`Outcome::Filtered`]. If the
-    /// claim found the window full, it may also return [`Outcome::Dropped`]: see [`Producer::claim`].
+    /// Returns [`Outcome::Written`] if the record is in the ring, and [`Outcome::Recorded`] if it is in the flight
+    /// recorder alone. If the log was closed or forked, or its level changed, since the claim, it returns
+    /// [`Outcome::Closed`], [`Outcome::Forked`] or [`Outcome::Filtered`]; in a signal handler within an append of this
+    /// producer, [`Outcome::Reentrant`]. If the claim found the window full, it may also return [`Outcome::Dropped`]: see
+    /// [`Producer::claim`].
     pub fn commit(self) -> Outcome {
         let Claim { level, room } = self;
         match room {

@@ -1,18 +1,17 @@
 //! The common ring, for threads that have no ring: because the budget is used up, because there are too many producers,
 //! or because the thread is ending and its list of producers is gone.
 //!
-//! Each log has one, behind a lock: it is the one exception from the rule that an append takes no lock. It is made when
-//! the first such thread logs. It has the size of a thread's ring, and may exceed the budget. The same holds for the
+//! Each log has one, behind a lock: the README lists this and the other exceptions from the rule that an append takes no
+//! lock. It is made when the first such thread logs. It has the size of a thread's ring, and may exceed the budget. The same holds for the
 //! common ring in the log's flight recorder. A thread never waits for space while it holds the lock. `thread_local`
 //! calls this when a thread has no ring.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::appendable::Appendable;
 use crate::attempt::{self, accepted, drop_newest, enter, flags, is_severe, refuse, tag_here};
 use crate::config::Overflow;
-use crate::delays::Delays;
 use crate::error::Error;
 use crate::gate::Refusal;
 use crate::level::Level;
@@ -21,13 +20,10 @@ use crate::recorder::{Recorder, RecorderEnd};
 use crate::ring::{DropCause, ProducerEnd};
 use crate::shared::{CommonProducer, Shared};
 use crate::sync::{Inside, lock};
+use crate::waiting::{SLEEPS, give_up_cause};
 
 /// The name of the ring's producer.
 const NAME: &str = "(common)";
-
-/// How long a thread sleeps for space before it tries again. Several threads may wait, so the writer wakes none of
-/// them.
-const SLEEPS: Delays = Delays { first: Duration::from_millis(1), longest: Duration::from_millis(32) };
 
 thread_local! {
     /// Whether this thread holds such a lock or waits for it. A signal handler on this thread must not take it then.
@@ -37,7 +33,7 @@ thread_local! {
 /// Appends a record of a thread without a ring.
 #[cold]
 pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable) -> Outcome {
-    if let Some(recorder) = shared.recorder_of(level, record) {
+    if let Some(recorder) = shared.recorder_instead_of_log(level, record.destination()) {
         return append_to_recorder(shared, recorder, level, record);
     }
     let give_up_at = match shared.settings.config.overflow {
@@ -56,12 +52,11 @@ pub(crate) fn append(shared: &Shared, level: Level, record: &mut dyn Appendable)
         if shared.gate.is_shut() {
             // No sequence number was taken yet.
             break refuse(shared, shared.gate.refusal());
-        } else if shared.has_device_failed() {
-            attempt.give_up = Some(DropCause::DeviceFailed);
-        } else if left.is_some_and(|left| left.is_zero()) {
-            attempt.give_up = Some(DropCause::TimedOut);
-        } else {
+        }
+        attempt.give_up = give_up_cause(shared, left);
+        if attempt.give_up.is_none() {
             shared.wake_writer();
+            // Several threads may wait, so the writer wakes none of them.
             std::thread::sleep(left.map_or(sleep, |left| left.min(sleep)));
             sleep = SLEEPS.after(sleep);
         }

@@ -3,7 +3,6 @@
 //! Users call it. It opens each log as `logger` opens one of its own, on the writer thread that all share.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -17,7 +16,7 @@ use crate::own_thread::{self, Role};
 use crate::ring::Budget;
 use crate::segment::{Owner, PreparingThreads};
 use crate::stats::CloseReport;
-use crate::writer::Writer;
+use crate::writer::{Serves, Writer};
 
 /// One writer thread that serves any number of logs, each with its own directory, policy, retention and level. Clones
 /// are handles to the same engine.
@@ -74,7 +73,7 @@ impl Engine {
     pub fn start(config: EngineConfig) -> Result<Engine> {
         config.check()?;
         let rings = Arc::new(Budget::within_group(config.rings_bytes_max as u64, 0, 0));
-        let writer = Writer::start(Some(config.blocks_bytes_max), config.writer_core, Path::new("an engine"))?;
+        let writer = Writer::start(Serves::Engine { blocks_bytes_max: config.blocks_bytes_max }, config.writer_core)?;
         let ring_files = match &config.ring_memory {
             RingMemory::Private => None,
             RingMemory::Shared(directory) => Some(Arc::new(RingFiles::new(directory, Clock::detect()))),
@@ -87,7 +86,7 @@ impl Engine {
     /// Opens a log on the engine's writer thread, as [`Logger::open`] opens one on a thread of its own.
     ///
     /// # Errors
-    /// Those of [`Logger::open`]; [`Error::InvalidConfig`] for a [`writer_core`](Config::writer_core) other than the
+    /// The errors of [`Logger::open`]; [`Error::InvalidConfig`] for a [`writer_core`](Config::writer_core) other than the
     /// engine's; [`Error::Closed`] after [`close`](Engine::close); [`Error::Forked`]; [`Error::Io`] in a callback on
     /// the engine's writer thread, because the open would wait for itself.
     pub fn open(&self, config: Config) -> Result<Logger> {
@@ -97,7 +96,7 @@ impl Engine {
     /// Opens the log of an event, as [`open`](Engine::open) does.
     ///
     /// # Errors
-    /// Those of [`open`](Engine::open); [`Error::InvalidConfig`] if the directory belongs to another event.
+    /// The errors of [`open`](Engine::open); [`Error::InvalidConfig`] if the directory belongs to another event.
     pub(crate) fn open_event(&self, config: Config, owner: Owner) -> Result<Logger> {
         self.open_with(config, Hooks::default(), Some(owner))
     }
@@ -130,7 +129,7 @@ impl Engine {
             return Err(Error::waits_for_itself("a callback on the writer thread", "open a log in", &config.path));
         }
         let rings = EngineRings { budget: Arc::clone(rings), files: ring_files.clone() };
-        let shared = Opening::new(config, hooks)?.of(owner).on(writer, threads, Some(rings))?;
+        let shared = Opening::new(config, hooks)?.with_owner(owner).open_on(writer, threads, Some(rings))?;
         let logger = Logger::of(shared, None);
         // The log is in the list now. Either this sees that the engine was closed, or the engine's close finds the log.
         if writer.is_closed() {
@@ -154,7 +153,7 @@ impl Engine {
         if writer.is_forked() {
             return Err(Error::Forked);
         }
-        let thread = writer.close();
+        let thread = writer.take_no_more_logs();
         let logs: Vec<_> = ends::open_logs().into_iter().filter(|log| log.is_served_by(writer.id())).collect();
         let result = ends::close_all(&logs).into_result();
         // As for a single log: only after a clean end, and not in a callback on that thread.

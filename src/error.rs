@@ -50,7 +50,7 @@ pub enum Error {
     InUse {
         /// The log's directory.
         path: PathBuf,
-        /// The process that has it open.
+        /// The process that has it open, such as "process 4711", or what is known of it.
         holder: String,
     },
     /// The operating system refused something.
@@ -102,7 +102,7 @@ pub enum Error {
     CloseIncomplete {
         /// Records accepted, but not known to be durable.
         unconfirmed: u64,
-        /// Records dropped during the run by the overflow policy.
+        /// Records that were dropped or overwritten during the run.
         dropped: u64,
         /// The cause: the device's error, or the step that took too long.
         reason: String,
@@ -223,7 +223,7 @@ fn incomplete(unconfirmed: u64, dropped: u64) -> String {
     format!("{} {were} accepted but not confirmed durable at close{dropped}", counted(unconfirmed, "record"))
 }
 
-/// The remedy for an error of this kind, if one is known. Only who reads a log does "open" its files or its directory.
+/// The remedy for an error of this kind, if one is known. Only readers use the operation "open".
 fn remedy(operation: &str, source: &io::Error) -> Cow<'static, str> {
     if let Some(limit) = refused_open_files(source) {
         let remedy =

@@ -18,7 +18,7 @@ use crate::producer::Producer;
 use crate::shared::Shared;
 use crate::thread_local;
 
-/// What the macros log to: a [`Producer`] or a [`Logger`]. Nobody else implements it. For code that takes either:
+/// What the macros log to: a [`Producer`] or a [`Logger`]. It is sealed. For code that takes either:
 ///
 /// ```
 /// fn fill(log: &impl diolog::Log, id: u64) {
@@ -193,11 +193,11 @@ pub fn refuse(target: &(impl Target + ?Sized)) -> Outcome {
     target.refuse()
 }
 
-/// Whether a record is within its callsite's limit. If so, and others were hidden before it, a record of `report`, at
-/// the same level, says how many.
-pub fn is_within(target: &(impl Target + ?Sized), limit: &Limit, level: Level, report: &Callsite) -> bool {
+/// Passes a record if its callsite's limit has a place for it, and counts it as hidden otherwise. If it passes and others
+/// were hidden before it, first appends a record of `report`, at the same level, that says how many.
+pub fn pass_limit(target: &(impl Target + ?Sized), limit: &Limit, level: Level, report: &Callsite) -> bool {
     let shared = target.shared();
-    if !limit.admits(shared.clock.monotonic_ns()) {
+    if !limit.try_take(shared.clock.monotonic_ns()) {
         shared.count_hidden();
         return false;
     }

@@ -4,7 +4,7 @@
 pub use core::primitive::str;
 
 pub use crate::callsite::{Callsite, name};
-pub use crate::event::{Target, admits, append, is_within, of_level, refuse};
+pub use crate::event::{Target, admits, append, of_level, pass_limit, refuse};
 pub use crate::fields::{Debug, Display, assert_few};
 pub use crate::limit::Limit;
 pub use crate::template::assert_valid;

@@ -129,7 +129,7 @@ mod limit;
 mod gate;
 mod admission;
 mod clock;
-mod elsewhere;
+mod sink;
 mod ring;
 mod crash;
 mod registry;
@@ -168,7 +168,6 @@ pub use bridge::TracingBridge;
 pub use claim::Claim;
 pub use config::{Config, EngineConfig, Overflow, RingMemory, Settings};
 pub use device::{DeviceKind, DevicePreference, DeviceReport};
-pub use elsewhere::{MemoryLog, MemoryRecord};
 #[cfg(feature = "signals")]
 pub use ends::drain_on_signals;
 pub use ends::{flush_on_panic, flush_on_panic_within};
@@ -193,6 +192,7 @@ pub use reader::{
 };
 pub use recovery::{Recovery, RecoveryOutcome, forget, recover, recover_watched};
 pub use rotate_at::{ParseRotateAtError, RotateAt};
+pub use sink::{MemoryLog, MemoryRecord};
 pub use stats::{
     CloseReport, Distribution, EngineRingMemoryStats, EventStats, ListenerStats, LogCounts, Losses, ProducerCounts,
     ProducerLosses, ProducerStats, RecorderStats, RefusedBy, RingMemoryStats, State, Stats, WriteErrorsBy,

@@ -39,9 +39,10 @@ impl Limit {
         Limit { records, period_ms, used: AtomicU64::new(0), hidden: AtomicU64::new(0) }
     }
 
-    /// Whether a record at `now_ns`, by a monotonic clock, is within the limit. If not, it is counted as hidden.
+    /// Takes one of the limit's places for a record at `now_ns`, by a monotonic clock. If there is none, counts the
+    /// record as hidden and returns `false`.
     #[inline]
-    pub(crate) fn admits(&self, now_ns: u64) -> bool {
+    pub(crate) fn try_take(&self, now_ns: u64) -> bool {
         let now = now_ns / 1_000_000;
         let mut used = self.used.load(Relaxed);
         loop {
@@ -86,7 +87,7 @@ mod tests {
     #[test]
     fn a_period_admits_so_many_and_hides_the_rest() {
         let limit = Limit::new(3, "s");
-        let admitted = |at| (0..10).filter(|_| limit.admits(at)).count();
+        let admitted = |at| (0..10).filter(|_| limit.try_take(at)).count();
         assert_eq!(admitted(100 * SECOND), 3);
         assert_eq!(admitted(101 * SECOND - 1), 0);
         assert_eq!(limit.take_hidden(), 17);
@@ -101,16 +102,19 @@ mod tests {
         limit.give_back(2);
         assert_eq!(limit.take_hidden(), 33);
         let limit = Limit::new(1, "h");
-        assert!(limit.admits(3599 * SECOND) && !limit.admits(3600 * SECOND), "a period begins with its first record");
+        assert!(
+            limit.try_take(3599 * SECOND) && !limit.try_take(3600 * SECOND),
+            "a period begins with its first record"
+        );
         let limit = Limit::new(RECORDS_MAX, "min");
-        assert!((0..100).all(|at| limit.admits(at * SECOND)), "60 of them fill no period");
+        assert!((0..100).all(|at| limit.try_take(at * SECOND)), "60 of them fill no period");
     }
 
     #[test]
     fn a_limit_that_is_used_by_several_threads_is_exact() {
         let limit = Limit::new(1000, "h");
         let admitted: usize = std::thread::scope(|scope| {
-            let threads = [(); 4].map(|()| scope.spawn(|| (0..1000).filter(|at| limit.admits(*at)).count()));
+            let threads = [(); 4].map(|()| scope.spawn(|| (0..1000).filter(|at| limit.try_take(*at)).count()));
             threads.map(|thread| thread.join().expect("no panic")).into_iter().sum()
         });
         assert_eq!((admitted, limit.take_hidden()), (1000, 3000));

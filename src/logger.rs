@@ -1,6 +1,6 @@
 //! The logger: opens a log, makes producers, flushes, closes.
 //!
-//! Users call it, and nothing in the library does. `opening` puts a log's parts together; after that, `producer` and
+//! Users call it, and so do `engine`, `event_logs` and the bridges. `opening` puts a log's parts together; after that, `producer` and
 //! `writer` do the work.
 
 use std::convert::Infallible;
@@ -14,7 +14,6 @@ use crate::appendable::Message;
 use crate::clock::Clock;
 use crate::config::{Config, Validated};
 use crate::device::{DeviceKind, DeviceReport};
-use crate::elsewhere::{Elsewhere, MemoryLog};
 use crate::ends;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
@@ -26,11 +25,12 @@ use crate::producer::Producer;
 use crate::producer_builder::ProducerBuilder;
 use crate::recovery::Recovery;
 use crate::segment::PreparingThreads;
-use crate::shared::{RingsOf, Shared};
+use crate::shared::{RingResources, Shared};
+use crate::sink::{MemoryLog, Sink};
 use crate::stats::{CloseReport, Losses, Published, State, Stats};
 use crate::sync::lock;
 use crate::thread_local;
-use crate::writer::Writer;
+use crate::writer::{Serves, Writer};
 
 /// A log, open for writing. Clones are handles to the same log; dropping the last one closes it.
 ///
@@ -128,7 +128,7 @@ impl Logger {
     /// # Ok::<(), diolog::Error>(())
     /// ```
     pub fn disabled() -> Logger {
-        Logger::elsewhere(Level::Off, "disabled", Elsewhere::Nowhere)
+        Logger::without_log(Level::Off, "disabled", Sink::Nowhere)
     }
 
     /// A logger into memory, for tests of code that logs: no directory and no thread. The [`MemoryLog`] shows what was
@@ -157,17 +157,17 @@ impl Logger {
     /// ```
     pub fn in_memory() -> (Logger, MemoryLog) {
         let memory = MemoryLog::default();
-        (Logger::elsewhere(Level::Trace, "in memory", Elsewhere::Memory(memory.clone())), memory)
+        (Logger::without_log(Level::Trace, "in memory", Sink::Memory(memory.clone())), memory)
     }
 
     /// A logger without a log; `path` is shown in place of one.
-    fn elsewhere(level: Level, path: &str, elsewhere: Elsewhere) -> Logger {
+    fn without_log(level: Level, path: &str, sink: Sink) -> Logger {
         let gate = Gate::without_rings(level as u8);
         let mut settings = Validated::without_log(path);
         settings.config.level = level.into();
         let (published, _) = Published::new(DeviceReport { kind: DeviceKind::None, reasons: Vec::new() });
-        let mut shared = Shared::new(settings, Clock::detect(), gate, 0, published, RingsOf::default());
-        shared.elsewhere = Some(elsewhere);
+        let mut shared = Shared::new(settings, Clock::detect(), gate, 0, published, RingResources::default());
+        shared.sink = sink;
         Logger::of(Arc::new(shared), None)
     }
 
@@ -175,10 +175,10 @@ impl Logger {
     pub(crate) fn open_with(config: Config, hooks: Hooks) -> Result<Logger> {
         let opening = Opening::new(config, hooks)?;
         // Before the directory, so that a refused core creates nothing.
-        let writer = Writer::start(None, opening.config().writer_core, &opening.config().path)?;
+        let writer = Writer::start(Serves::OneLog(&opening.config().path), opening.config().writer_core)?;
         let segments = PreparingThreads::default();
-        let shared = opening.on(&writer, &segments, None)?;
-        Ok(Logger::of(shared, writer.close().map(|writer| OwnThreads { writer, segments })))
+        let shared = opening.open_on(&writer, &segments, None)?;
+        Ok(Logger::of(shared, writer.take_no_more_logs().map(|writer| OwnThreads { writer, segments })))
     }
 
     /// The logger of a log that is open, and its threads, if they serve it alone.
@@ -328,13 +328,13 @@ impl Logger {
         changed.map_err(|error| invalid_levels("target", target, &error))
     }
 
-    /// A disabled logger stays so.
+    /// Changes the levels under their lock. A disabled logger ignores the change.
     fn change_levels<E>(
         &self,
         change: impl FnOnce(&mut Levels) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let Shared { gate, admission, elsewhere, .. } = &**self.shared();
-        if matches!(elsewhere, Some(Elsewhere::Nowhere)) { Ok(()) } else { admission.change(gate, change) }
+        let Shared { gate, admission, sink, .. } = &**self.shared();
+        if matches!(sink, Sink::Nowhere) { Ok(()) } else { admission.change(gate, change) }
     }
 
     /// Calls `callback` whenever the device's [`State`] changes, in place of an earlier callback.
@@ -408,13 +408,13 @@ impl Logger {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Logger::flush`], and [`Error::FlushTimeout`].
+    /// The errors of [`Logger::flush`], and [`Error::FlushTimeout`].
     pub fn flush_within(&self, limit: Duration) -> Result<()> {
         self.flush_in(Some(limit))
     }
 
     fn flush_in(&self, limit: Option<Duration>) -> Result<()> {
-        if self.shared().elsewhere.is_some() {
+        if !self.shared().sink.is_files() {
             return if self.shared().gate.is_shut() { Err(Error::Closed) } else { Ok(()) };
         }
         if self.shared().gate.is_forked() {
@@ -438,7 +438,7 @@ impl Logger {
     /// [`Error::Closed`]; [`Error::Forked`]. It is no error if the next file cannot be prepared: the writer notes that
     /// in the log, goes on in the present segment, and tries again.
     pub fn rotate(&self) -> Result<()> {
-        self.if_open()?.ask_for_rotation();
+        self.open_shared()?.ask_for_rotation();
         Ok(())
     }
 
@@ -460,20 +460,20 @@ impl Logger {
     /// # Errors
     /// [`Error::InvalidConfig`] if the log has no flight recorder; [`Error::Closed`]; [`Error::Forked`]; [`Error::Io`].
     pub fn snapshot(&self, reason: &str) -> Result<PathBuf> {
-        let recorder = self.if_open()?.recorder.as_ref();
+        let recorder = self.open_shared()?.recorder.as_ref();
         let remedy = "a snapshot needs a log that was opened with one, such as 64 KiB";
         recorder.ok_or_else(|| Error::invalid("flight_recorder", "0 bytes", remedy))?.snapshot(reason)
     }
 
-    fn if_open(&self) -> Result<&Shared> {
+    fn open_shared(&self) -> Result<&Shared> {
         let shared = self.shared();
-        if shared.elsewhere.is_none() && shared.gate.is_forked() {
+        if shared.sink.is_files() && shared.gate.is_forked() {
             return Err(Error::Forked);
         }
         if shared.gate.is_shut() { Err(Error::Closed) } else { Ok(shared) }
     }
 
-    /// What opening the log has recovered: one entry for each run with shared rings that ended without closing the log.
+    /// The runs that opening the log has recovered: those with shared rings that ended without closing the log.
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {
@@ -545,9 +545,9 @@ impl fmt::Debug for Logger {
 impl Handle {
     fn close(&self) -> Result<CloseReport> {
         let shared = &self.shared;
-        if let Some(elsewhere) = &shared.elsewhere {
+        if !shared.sink.is_files() {
             shared.gate.close();
-            return Ok(shared.closing.finish(shared.close_summary_of(elsewhere)).report);
+            return Ok(shared.closing.finish(shared.close_summary_without_log()).report);
         }
         if shared.gate.is_forked() {
             return Err(Error::Forked);

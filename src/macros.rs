@@ -4,7 +4,7 @@
 //! options, then the fields one by one, then `@end` expands to the code. Each stage ends with arms for what it cannot
 //! take. All that is behind the macros is in `event`.
 
-/// What does not compile.
+/// Calls that must not compile.
 #[cfg(doctest)]
 mod refused;
 
@@ -312,7 +312,7 @@ macro_rules! __event {
             $crate::__event!(@report [$crate::Level::Trace] $target $records $unit),
         ];
         let diolog_report = $crate::expansion::of_level(&__DIOLOG_REPORTS, $level);
-        !$crate::expansion::is_within($log, &__DIOLOG_LIMIT, $level, diolog_report)
+        !$crate::expansion::pass_limit($log, &__DIOLOG_LIMIT, $level, diolog_report)
     }};
     (@report [$level:expr] $target:tt $records:literal $unit:ident) => {
         $crate::__event!(

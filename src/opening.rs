@@ -23,7 +23,7 @@ use crate::ring::Budget;
 use crate::segment::{
     Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, Owner, PreparingThreads, Rules, SegmentSizes, Segments,
 };
-use crate::shared::{RingsOf, Shared};
+use crate::shared::{RingResources, Shared};
 use crate::snapshot::{self, SnapshotOrigin};
 use crate::stats::Published;
 use crate::sys::cpu;
@@ -59,8 +59,8 @@ impl Opening {
         Ok(Opening { settings, hooks, rules, owner: None })
     }
 
-    /// The log is that of an event, if `owner` is one: opening it fails if the directory belongs to another.
-    pub(crate) fn of(self, owner: Option<Owner>) -> Opening {
+    /// Makes it the log of an event: opening it fails if the directory belongs to another event.
+    pub(crate) fn with_owner(self, owner: Option<Owner>) -> Opening {
         Opening { owner, ..self }
     }
 
@@ -69,12 +69,12 @@ impl Opening {
         &self.settings.config
     }
 
-    /// Opens the log on `writer`, with `threads` for its segments; what it has in common with others of an engine is in
-    /// `engine`. If that fails, it leaves nothing behind.
+    /// Opens the log on `writer`, with `threads` for its segments; `engine` has what the logs of
+    /// an engine share. If that fails, it leaves nothing behind.
     ///
     /// # Errors
     /// See [`Logger::open`](crate::Logger::open).
-    pub(crate) fn on(
+    pub(crate) fn open_on(
         self,
         writer: &Writer,
         threads: &PreparingThreads,
@@ -84,7 +84,9 @@ impl Opening {
         let gate = Gate::new(level.level() as u8).map_err(|source| Error::io("map a page for", path, source))?;
         let clock = self.hooks.clock.unwrap_or_else(Clock::detect);
         let (listening, taps) = Listening::begin(listeners, *listener_queue_bytes, clock, path, service)?;
-        self.owner.iter().try_for_each(|owner| owner.check(path))?;
+        if let Some(owner) = &self.owner {
+            owner.check(path)?;
+        }
         let mut directory = Directory::open(path, making(&self.settings.config))?;
         let begun = match self.begin_run(&mut directory, clock, threads, engine.as_ref()) {
             Ok(begun) => begun,
@@ -94,14 +96,16 @@ impl Opening {
             }
         };
         let Opening { settings, hooks, owner, .. } = self;
-        let Begun { recovered, device, segments, rings } = begun;
+        let BegunRun { recovered, device, segments, rings } = begun;
         let write_link = rings.as_ref().map(LogRings::write_link_if_missing);
         directory.complete_by(Box::new(move |directory| {
-            owner.iter().try_for_each(|owner| owner.write_if_missing(directory))?;
-            write_link.iter().try_for_each(|write| write(directory))
+            if let Some(owner) = &owner {
+                owner.write_if_missing(directory)?;
+            }
+            write_link.as_ref().map_or(Ok(()), |write| write(directory))
         }));
         let (published, publisher) = Published::new(device.clone());
-        let memory = RingsOf {
+        let memory = RingResources {
             budget: engine.map(|engine| engine.budget),
             slots: rings.as_ref().map(LogRings::slots),
             recorder_slots: rings.as_ref().map(LogRings::recorder_slots),
@@ -146,10 +150,12 @@ impl Opening {
         clock: Clock,
         threads: &PreparingThreads,
         engine: Option<&EngineRings>,
-    ) -> Result<Begun> {
+    ) -> Result<BegunRun> {
         let Opening { settings, rules, .. } = self;
         let config = &settings.config;
-        self.owner.iter().try_for_each(|owner| directory.take_for(owner))?;
+        if let Some(owner) = &self.owner {
+            directory.take_for(owner)?;
+        }
         // Before the run's first segment, which comes after all of the runs before it.
         let recovered = recover_runs(directory, None, &mut |_, _| {})?;
         if let Some(written) = recovered.iter().rev().find_map(|recovery| recovery.snapshot.as_deref()) {
@@ -162,10 +168,12 @@ impl Opening {
             (None, RingMemory::Shared(path)) => Some(Arc::new(RingFiles::new(path, clock))),
             (None, RingMemory::Private) => None,
         };
-        files.as_ref().and_then(|files| files.directory_of_next()).into_iter().for_each(sweep);
+        if let Some(directory_of_rings) = files.as_ref().and_then(|files| files.directory_of_next()) {
+            sweep(directory_of_rings);
+        }
         let entered = files.map(|files| files.enter(&new_log(settings, directory, &segments), &directory.opened()));
         match entered.transpose() {
-            Ok(rings) => Ok(Begun { recovered, device, segments, rings }),
+            Ok(rings) => Ok(BegunRun { recovered, device, segments, rings }),
             Err(error) => {
                 segments.undo();
                 Err(error)
@@ -175,7 +183,7 @@ impl Opening {
 }
 
 /// A run whose first segment is there.
-struct Begun {
+struct BegunRun {
     /// The runs before it that were recovered.
     recovered: Vec<Recovery>,
     device: DeviceReport,
@@ -184,7 +192,7 @@ struct Begun {
     rings: Option<LogRings>,
 }
 
-/// What the logs of an engine have in common for their rings.
+/// Where the logs of an engine have their rings.
 pub(crate) struct EngineRings {
     /// The memory of all of them.
     pub(crate) budget: Arc<Budget>,

@@ -8,7 +8,6 @@ use crate::appendable::{Appendable, Message};
 use crate::attempt::{accepted, append_to_recorder, drop_newest, enter, flags, is_severe, refuse, tag, tag_here};
 use crate::clock::Clock;
 use crate::config::Overflow;
-use crate::elsewhere::{Elsewhere, Reentrant};
 use crate::fields::{Kept, Scratch, ScratchCell, Structured, with_scratch};
 use crate::gate::{ByTarget, Entered, GateWords, Refusal};
 use crate::level::Level;
@@ -16,6 +15,7 @@ use crate::outcome::Outcome;
 use crate::recorder::RecorderEnd;
 use crate::ring::{CLASSES, Full, ProducerEnd};
 use crate::shared::Shared;
+use crate::sink::{Reentrant, Sink};
 use crate::waiting::wait_or_drop;
 
 /// One thread's handle to a log, with its own ring.
@@ -83,7 +83,7 @@ impl Producer {
         Producer::of(shared, id, Some(end), message_bytes_max)
     }
 
-    /// A producer of a logger whose records go elsewhere.
+    /// A producer of a logger whose records go to no log.
     pub(crate) fn without_ring(shared: Arc<Shared>, id: u32) -> Producer {
         let message_bytes_max = shared.settings.message_bytes_max;
         Producer::of(shared, id, None, message_bytes_max)
@@ -111,9 +111,9 @@ impl Producer {
 
     /// The sequence number of the next attempt, which is the number of attempts that passed the level so far.
     pub fn next_sequence(&self) -> u64 {
-        match (&self.end, &self.shared.elsewhere) {
+        match (&self.end, &self.shared.sink) {
             (Some(end), _) => end.next_sequence(),
-            (None, Some(Elsewhere::Memory(memory))) => memory.next_sequence(self.id),
+            (None, Sink::Memory(memory)) => memory.next_sequence(self.id),
             (None, _) => 0,
         }
     }
@@ -265,8 +265,8 @@ impl Producer {
 
     #[inline(always)]
     fn append_general(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
-        let Some(end) = &self.end else { return self.append_elsewhere(level, record) };
-        if let Some(recorder) = self.shared.recorder_of(level, record) {
+        let Some(end) = &self.end else { return self.append_without_log(level, record) };
+        if let Some(recorder) = self.shared.recorder_instead_of_log(level, record.destination()) {
             return append_to_recorder(&self.shared, recorder, &self.recorder_end, level, record);
         }
         let entered = match enter(&self.shared.gate, end, level, record) {
@@ -290,9 +290,9 @@ impl Producer {
 
     /// Appends a record of a logger without a log.
     #[cold]
-    fn append_elsewhere(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
+    fn append_without_log(&self, level: Level, record: &mut (impl Appendable + ?Sized)) -> Outcome {
         let gate = &self.shared.gate;
-        let Some(Elsewhere::Memory(memory)) = &self.shared.elsewhere else {
+        let Sink::Memory(memory) = &self.shared.sink else {
             return refuse(&self.shared, gate.refusal());
         };
         if gate.is_forked() {

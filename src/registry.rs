@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::format::{DroppedBy, PRODUCERS_MAX};
-use crate::ring::{Budget, ConsumerEnd, DropCounts, ProducerEnd, Ring, RingMaker, RingOptions, Slots};
+use crate::ring::{Budget, BudgetLimit, ConsumerEnd, DropCounts, ProducerEnd, Ring, RingMaker, RingOptions, Slots};
 use crate::stats::{
     Drained, EngineRingMemoryStats, ExactLooks, ProducerCounts, ProducerStats, Producers, RingMemoryStats,
 };
@@ -159,7 +159,7 @@ impl Registry {
     /// [`Error::Closed`]; [`Error::TooManyProducers`]; [`Error::RingMemory`] beyond the limit for all rings;
     /// [`Error::Io`] if memory is refused.
     pub(crate) fn register(&self, capacity_bytes: usize, name: String, tid: u32) -> Result<(u32, ProducerEnd)> {
-        let (producer, consumer) = match self.take_spare_or_reserve(capacity_bytes)? {
+        let (producer, consumer) = match self.take_spare_or_budget(capacity_bytes)? {
             Some(ends) => ends,
             None => self.make_ring(capacity_bytes)?,
         };
@@ -185,7 +185,7 @@ impl Registry {
     /// [`Error::Closed`]; [`Error::TooManyProducers`] after as many as a run may have; [`Error::Io`] if memory is
     /// refused.
     pub(crate) fn register_common(&self, capacity_bytes: usize, name: &str) -> Result<(u32, ProducerEnd)> {
-        lock(&self.inner).next_id(usize::MAX)?;
+        lock(&self.inner).check_can_register(usize::MAX)?;
         self.budget.take_beyond(capacity_bytes as u64);
         let (producer, consumer) = self.make_ring(capacity_bytes)?;
         let mut inner = lock(&self.inner);
@@ -225,38 +225,39 @@ impl Registry {
     }
 
     /// Takes a spare ring of `capacity_bytes`. If there is none, takes that many bytes of the budget for a new one.
-    fn take_spare_or_reserve(&self, capacity_bytes: usize) -> Result<Option<(ProducerEnd, ConsumerEnd)>> {
+    fn take_spare_or_budget(&self, capacity_bytes: usize) -> Result<Option<(ProducerEnd, ConsumerEnd)>> {
         // Dropped after the lock was released.
         let mut too_many = Vec::new();
         let mut inner = lock(&self.inner);
-        inner.next_id(self.producers_max)?;
+        inner.check_can_register(self.producers_max)?;
         if let Some(at) = inner.spare.iter().position(|(_, consumer)| consumer.capacity() == capacity_bytes) {
             return Ok(Some(inner.spare.swap_remove(at)));
         }
         // Spare rings of other sizes make room.
         while !self.budget.take(capacity_bytes as u64) {
             let Some(spare) = inner.spare.pop() else {
-                let refusing = self.budget.refusing(capacity_bytes as u64);
-                return Err(Error::RingMemory {
-                    ring_bytes: capacity_bytes,
-                    limit_bytes: refusing.limit() as usize,
-                    remedy: match refusing.group_bytes() {
-                        None if !std::ptr::eq(refusing, &raw const *self.budget) => {
-                            "the limit is that of the engine's logs together: use smaller rings, fewer producers, or \
-                                    raise the engine's rings_bytes_max"
-                        }
-                        None => "use smaller rings, fewer producers, or raise rings_bytes_max",
-                        Some(_) => {
-                            "the limit is a quarter of the control group's memory: use smaller rings, fewer \
-                                    producers, or raise that"
-                        }
-                    },
-                });
+                return Err(self.beyond_budget(capacity_bytes));
             };
             self.budget.give_back(spare.1.capacity() as u64);
             too_many.push(spare);
         }
         Ok(None)
+    }
+
+    /// The error that the budget has no room for a ring.
+    fn beyond_budget(&self, ring_bytes: usize) -> Error {
+        let (limit, limit_bytes) = self.budget.refusing(ring_bytes as u64);
+        let remedy = match limit {
+            BudgetLimit::Log => "use smaller rings, fewer producers, or raise rings_bytes_max",
+            BudgetLimit::Engine => {
+                "the limit is that of the engine's logs together: use smaller rings, fewer producers, or raise the \
+                 engine's rings_bytes_max"
+            }
+            BudgetLimit::ControlGroup => {
+                "the limit is a quarter of the control group's memory: use smaller rings, fewer producers, or raise that"
+            }
+        };
+        Error::RingMemory { ring_bytes, limit_bytes: limit_bytes as usize, remedy }
     }
 
     /// Keeps an empty ring for the next producer. If enough are kept already, returns it.
@@ -409,6 +410,14 @@ impl From<DropCounts> for DroppedBy {
 }
 
 impl Inner {
+    /// Checks that a producer can be registered now, before a ring is made for it.
+    ///
+    /// # Errors
+    /// The errors of [`next_id`](Self::next_id).
+    fn check_can_register(&self, producers_max: usize) -> Result<()> {
+        self.next_id(producers_max).map(drop)
+    }
+
     /// The next producer's id.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The state that one log's handles, producers and writer share.
 //!
-//! Everything here is immutable, atomic, or behind a lock that no append through a ring of its own takes.
+//! Everything here is immutable, atomic, or behind a lock. The README lists the appends that take one.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
@@ -10,11 +10,10 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::admission::Admission;
-use crate::appendable::{Appendable, Destination};
+use crate::appendable::Destination;
 use crate::callsite::Callsite;
 use crate::clock::Clock;
 use crate::config::{Overflow, PART_FOR_LARGE_RINGS, Validated};
-use crate::elsewhere::Elsewhere;
 use crate::error::{Error, Result};
 use crate::flush::FlushQueue;
 use crate::gate::{Gate, Refusal};
@@ -25,6 +24,7 @@ use crate::recorder::{Recorder, RecorderEnd, RecorderRings, RecorderRules, Trigg
 use crate::recovery::Recovery;
 use crate::registry::{Registry, RingRules};
 use crate::ring::{Budget, ProducerEnd, RingMaker, Slots};
+use crate::sink::Sink;
 use crate::stats::{CloseReport, Published, RefusedBy, Stats};
 use crate::sync::lock;
 
@@ -40,8 +40,8 @@ pub(crate) struct Shared {
     pub(crate) closing: Closing,
     /// Written by the log's writer alone, through its [`Publisher`](crate::stats::Publisher).
     pub(crate) published: Arc<Published>,
-    /// Where records go instead of rings and files. `None` for a log on disk.
-    pub(crate) elsewhere: Option<Elsewhere>,
+    /// Where records go.
+    pub(crate) sink: Sink,
     /// The log's flight recorder, if it has one.
     pub(crate) recorder: Option<Recorder>,
     /// The log's listeners.
@@ -50,8 +50,8 @@ pub(crate) struct Shared {
     pub(crate) recovered: Vec<Recovery>,
     /// The producer of the common ring, if it was made. Only `common_ring` uses it.
     pub(crate) common: Mutex<Option<CommonProducer>>,
-    /// Whether writes fail for another reason than a full disk. The writer alone changes it.
-    device_failed: AtomicBool,
+    /// Whether producers give up waiting for room. The writer alone changes it.
+    gives_up_waiting: AtomicBool,
     /// A caller has asked for a rotation. The writer clears it.
     rotation_asked: AtomicBool,
     /// A record that asks for a flush was accepted. The writer clears it.
@@ -81,7 +81,7 @@ pub(crate) struct CommonProducer {
 
 /// Where the rings of a log get their memory.
 #[derive(Default)]
-pub(crate) struct RingsOf {
+pub(crate) struct RingResources {
     /// The budget of the engine.
     pub(crate) budget: Option<Arc<Budget>>,
     /// The slots in which the rings are; `None` for private memory.
@@ -98,7 +98,7 @@ impl Shared {
         gate: Gate,
         producers_max: usize,
         published: Arc<Published>,
-        memory: RingsOf,
+        memory: RingResources,
     ) -> Shared {
         let config = &settings.config;
         let (drops, overwrite) = match config.overflow {
@@ -127,11 +127,11 @@ impl Shared {
             flushes: FlushQueue::default(),
             closing: Closing::default(),
             published,
-            elsewhere: None,
+            sink: Sink::Files,
             listening: Listening::default(),
             recovered: Vec::new(),
             common: Mutex::new(None),
-            device_failed: AtomicBool::new(false),
+            gives_up_waiting: AtomicBool::new(false),
             rotation_asked: AtomicBool::new(false),
             flush_asked: AtomicBool::new(false),
             refusals: Refusals::default(),
@@ -173,15 +173,15 @@ impl Shared {
         RefusedBy { closed, forked, reentrant, no_ring }
     }
 
-    /// Notes whether writes fail, so that producers do not wait for space then.
-    pub(crate) fn set_device_failed(&self, failed: bool) {
+    /// Notes whether producers should give up waiting for room, because the disk refuses new segments too.
+    pub(crate) fn set_gives_up_waiting(&self, gives_up: bool) {
         // Relaxed: the value is all that is needed, and producers that wait read it repeatedly.
-        self.device_failed.store(failed, Relaxed);
+        self.gives_up_waiting.store(gives_up, Relaxed);
     }
 
-    /// Whether writes fail, so that a producer should not wait for space.
-    pub(crate) fn has_device_failed(&self) -> bool {
-        self.device_failed.load(Relaxed)
+    /// Whether producers should give up waiting for room: a new segment has failed too, or none can be had.
+    pub(crate) fn gives_up_waiting(&self) -> bool {
+        self.gives_up_waiting.load(Relaxed)
     }
 
     /// The log's figures now.
@@ -190,7 +190,7 @@ impl Shared {
         let mut stats = Stats::collect(&self.published, producers, self.refused_by(), self.hidden.load(Relaxed));
         stats.listeners = self.listening.stats();
         stats.recorder = self.recorder.as_ref().map(Recorder::stats);
-        if let Some(Elsewhere::Memory(memory)) = &self.elsewhere {
+        if let Sink::Memory(memory) = &self.sink {
             stats.attempted = memory.appended();
         }
         stats
@@ -210,20 +210,20 @@ impl Shared {
 
     /// Whether the log's levels let a record of the callsite pass.
     pub(crate) fn passes_its_target(&self, level: Level, callsite: &Callsite) -> bool {
-        match callsite.number() {
+        match callsite.number_or_assign() {
             Some(number) => self.admission.passes(&self.gate, number, || (level, callsite.target())),
             None => self.admission.passes_target(&self.gate, level, callsite.target()),
         }
     }
 
     /// The log's recorder, if there is one and the log does not take the record. The recorder may not take it either.
-    pub(crate) fn recorder_of(&self, level: Level, record: &(impl Appendable + ?Sized)) -> Option<&Recorder> {
+    pub(crate) fn recorder_instead_of_log(&self, level: Level, destination: Destination<'_>) -> Option<&Recorder> {
         let recorder = self.recorder.as_ref()?;
-        let takes = match record.destination() {
-            None => self.gate.takes(level as u8),
-            Some(Destination::Log) => true,
-            Some(Destination::Recorder) => false,
-            Some(Destination::OfCallsite(callsite)) => self.passes_its_target(level, callsite),
+        let takes = match destination {
+            Destination::ByLevel => self.gate.takes(level as u8),
+            Destination::Log => true,
+            Destination::Recorder => false,
+            Destination::OfCallsite(callsite) => self.passes_its_target(level, callsite),
         };
         (!takes).then_some(recorder)
     }
@@ -318,9 +318,9 @@ impl Shared {
     }
 
     /// The end of a logger without a log, after its gate was closed.
-    pub(crate) fn close_summary_of(&self, elsewhere: &Elsewhere) -> CloseSummary {
+    pub(crate) fn close_summary_without_log(&self) -> CloseSummary {
         let mut summary = self.close_summary(0, None);
-        if let Elsewhere::Memory(memory) = elsewhere {
+        if let Sink::Memory(memory) = &self.sink {
             // Waits for an append that passed the gate before it was closed.
             summary.report.accepted = memory.appended();
         }
@@ -465,6 +465,6 @@ pub(crate) mod tests {
         let settings = config.validate().expect("valid");
         let gate = Gate::new(Level::Info as u8).expect("a page");
         let (published, _) = Published::new(DeviceReport { kind: DeviceKind::Pwrite, reasons: Vec::new() });
-        Arc::new(Shared::new(settings, Clock::detect(), gate, 2, published, RingsOf::default()))
+        Arc::new(Shared::new(settings, Clock::detect(), gate, 2, published, RingResources::default()))
     }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use crate::appendable::{Appendable, Message};
 use crate::attempt;
 use crate::common_ring;
-use crate::elsewhere::Elsewhere;
 use crate::error::{Error, Result};
 use crate::fields::{self, Scratch, ScratchCell};
 use crate::format::NAME_BYTES_MAX;
@@ -18,6 +17,7 @@ use crate::level::Level;
 use crate::outcome::Outcome;
 use crate::producer::Producer;
 use crate::shared::Shared;
+use crate::sink::Sink;
 use crate::sys;
 
 thread_local! {
@@ -29,14 +29,15 @@ thread_local! {
 /// # Errors
 /// See [`Logger::producer_named`](crate::Logger::producer_named).
 pub(crate) fn new_producer(shared: &Arc<Shared>, ring_bytes: usize, name: &str) -> Result<Producer> {
-    if let Some(elsewhere) = &shared.elsewhere {
-        let id = match elsewhere {
-            _ if shared.gate.is_shut() => return Err(Error::Closed),
-            Elsewhere::Nowhere => 0,
-            // A thread that does not exist in the child may hold the lock on the records.
-            Elsewhere::Memory(_) if shared.gate.is_forked() => return Err(Error::Forked),
-            Elsewhere::Memory(memory) => memory.add_producer(name),
-        };
+    let without_ring = match &shared.sink {
+        Sink::Files => None,
+        _ if shared.gate.is_shut() => return Err(Error::Closed),
+        Sink::Nowhere => Some(0),
+        // A thread that does not exist in the child may hold the lock on the records.
+        Sink::Memory(_) if shared.gate.is_forked() => return Err(Error::Forked),
+        Sink::Memory(memory) => Some(memory.add_producer(name)),
+    };
+    if let Some(id) = without_ring {
         return Ok(Producer::without_ring(Arc::clone(shared), id));
     }
     if shared.gate.is_forked() {
@@ -147,7 +148,7 @@ pub(crate) fn with_scratch<R>(shared: &Arc<Shared>, work: impl FnOnce(&mut Scrat
 /// Appends a record of a thread that has no producer, through the common ring, or refuses it.
 #[cold]
 pub(crate) fn append_without(shared: &Shared, refusal: Refusal, level: Level, record: &mut dyn Appendable) -> Outcome {
-    if refusal != Refusal::NoRing || shared.elsewhere.is_some() {
+    if refusal != Refusal::NoRing || !shared.sink.is_files() {
         return attempt::refuse(shared, refusal);
     }
     common_ring::append(shared, level, record)
@@ -166,7 +167,7 @@ fn make(shared: &Arc<Shared>, producers: &RefCell<Vec<Producer>>) -> std::result
     // Drop the producers of logs that have been closed, so that their rings are returned.
     list.retain(Producer::is_open);
     let thread = std::thread::current();
-    // A name that is too long is left out: whoever named the thread may not know diolog.
+    // A name that is too long is left out: it was not chosen for diolog.
     let name = thread.name().filter(|name| name.len() <= NAME_BYTES_MAX).unwrap_or_default();
     match new_producer(shared, shared.settings.thread_ring_bytes, name) {
         Ok(producer) => {

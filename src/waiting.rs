@@ -1,4 +1,5 @@
-//! A producer's wait for space in its ring, if the overflow policy says so. Used by `producer` and `claim`.
+//! A producer's wait for space in its ring, if the overflow policy says so. `producer` and `claim` use it; `common_ring`
+//! waits in a loop of its own, outside its lock.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::shared::Shared;
 /// How long a producer sleeps for space before it checks the other ends of its wait: close, or a failed device. The
 /// writer wakes it when half of the ring is free, or when no more space will come. The longer it has waited, the less
 /// often it checks, because a disk may be full for hours.
-const SLEEPS: Delays = Delays { first: Duration::from_millis(1), longest: Duration::from_millis(32) };
+pub(crate) const SLEEPS: Delays = Delays { first: Duration::from_millis(1), longest: Duration::from_millis(32) };
 
 /// How often it looks at the full ring before it sleeps, each time after twice as many pauses as the last: for some
 /// microseconds in all. A block takes the disk a hundred and more, so a longer spin would rarely save the sleep.
@@ -66,11 +67,8 @@ fn wait(
             return None;
         }
         let left = give_up_at.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if shared.has_device_failed() {
-            return Some(drop_newest(end, DropCause::DeviceFailed));
-        }
-        if left.is_some_and(|left| left.is_zero()) {
-            return Some(drop_newest(end, DropCause::TimedOut));
+        if let Some(cause) = give_up_cause(shared, left) {
+            return Some(drop_newest(end, cause));
         }
         if look < SPINS {
             (0..1_u32 << look).for_each(|_| std::hint::spin_loop());
@@ -79,5 +77,14 @@ fn wait(
             sleep = SLEEPS.after(sleep);
         }
         look = look.saturating_add(1);
+    }
+}
+
+/// Why a record that waits for space is dropped now, with `left` of its time; `None` if it goes on waiting.
+pub(crate) fn give_up_cause(shared: &Shared, left: Option<Duration>) -> Option<DropCause> {
+    if shared.gives_up_waiting() {
+        Some(DropCause::DeviceFailed)
+    } else {
+        left.is_some_and(|left| left.is_zero()).then_some(DropCause::TimedOut)
     }
 }

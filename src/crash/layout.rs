@@ -181,7 +181,7 @@ const _: () = {
 };
 
 impl RawHeader {
-    /// What `crc` is to be.
+    /// The value that `crc` must have.
     pub(crate) fn checksum(&self) -> u32 {
         let bytes = self.as_bytes();
         let fixed = &bytes[offset_of!(RawHeader, boot)..offset_of!(RawHeader, anchor_version)];
@@ -190,7 +190,7 @@ impl RawHeader {
 }
 
 impl RawLog {
-    /// What `crc` is to be, before this path.
+    /// The value that `crc` must have, before this path.
     pub(crate) fn checksum(&self, path: &[u8]) -> u32 {
         checksum_append(checksum(&self.as_bytes()[offset_of!(RawLog, log)..]), path)
     }
@@ -202,7 +202,7 @@ impl RawSlot {
         checksum(&self.as_bytes()[..offset_of!(RawSlot, sizes_crc)])
     }
 
-    /// What `crc` is to be; `None` if the name is longer than there is room for.
+    /// The value that `crc` must have; `None` if the name is longer than there is room for.
     pub(crate) fn checksum(&self) -> Option<u32> {
         let end = offset_of!(RawSlot, name) + self.producer_name()?.len();
         Some(checksum(&self.as_bytes()[offset_of!(RawSlot, log)..end]))

@@ -1,8 +1,8 @@
 //! The ring file of one writer thread: made with its first log, removed with its last.
 //!
 //! It is locked for as long as it has a name that this process gave it, so that nobody takes its rings for those of a
-//! dead process. If a log has not ended cleanly, the file stays for whoever recovers it. One that no log needs, and
-//! nobody has locked, is removed by the next open with rings in its directory.
+//! dead process. If a log has not ended cleanly, the file stays until a recovery. One that no log needs, and nobody has
+//! locked, is removed by the next open with rings in its directory.
 
 use std::fs::File;
 use std::io;
@@ -132,7 +132,7 @@ impl RingFile {
     }
 }
 
-/// Creates a ring file, and locks it. Whoever sweeps the directory at that moment may take the new file, which is not
+/// Creates a ring file, and locks it. A sweep of the directory at that moment may take the new file, which is not
 /// locked yet, for one that a dead process has left: then this makes another one.
 fn create_locked(directory: &OpenDirectory) -> Result<(String, File, FileLock)> {
     let mut tries = 0;

@@ -1,4 +1,4 @@
-//! What a ring file says at each moment, read as whoever recovers it does.
+//! What a ring file says at each moment, read as a recovery reads it.
 
 use std::fs;
 use std::path::PathBuf;

@@ -171,11 +171,11 @@ fn why_not_uring(file: File) -> Option<String> {
     let _ = uring.register(std::slice::from_ref(&buffer));
     uring.submit(BlockWrite { token: 0, file: Arc::new(file.into()), offset: 0, length: ALIGNMENT_BYTES, buffer });
     let mut completions = Vec::new();
-    while completions.is_empty() && uring.lost().is_none() {
+    while completions.is_empty() && uring.broken().is_none() {
         uring.wait(Duration::from_secs(1));
         uring.reap(&mut completions);
     }
-    if let Some(error) = uring.lost() {
+    if let Some(error) = uring.broken() {
         return Some(explain(&error));
     }
     let refused = completions.pop().and_then(|completion| completion.result.err());

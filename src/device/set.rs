@@ -5,7 +5,7 @@
 //! writer thread and is used only there. If a file system hangs, its logs wait for their blocks and their helper
 //! thread; logs on other file systems go on.
 //!
-//! If the ring is lost, every view on it steps down, and later views do not use a ring. A view that is abandoned leaves
+//! If the ring breaks, every view on it steps down, and later views do not use a ring. A view that is abandoned leaves
 //! its blocks with the set until the kernel or the helper thread has ended them; then they are freed.
 
 use std::cell::RefCell;
@@ -56,10 +56,10 @@ struct Inner {
     uring: Option<Uring>,
     /// Why not all buffers are registered with the ring; `None` if they are.
     not_registered: Option<String>,
-    /// Why no ring is made any more, after one has been lost.
-    lost: Option<String>,
-    /// The loss has not been reported yet.
-    is_loss_new: bool,
+    /// Why no ring is made any more, after one broke.
+    broken: Option<String>,
+    /// The break has not been reported yet.
+    is_break_new: bool,
     /// Helper threads by file system, and by whether they do direct I/O. (Not a `HashMap`: std panics if the system
     /// refuses the random numbers for one.)
     helpers: BTreeMap<HelperKey, Helper>,
@@ -94,8 +94,8 @@ impl DeviceSet {
                 logs,
                 uring: None,
                 not_registered: None,
-                lost: None,
-                is_loss_new: false,
+                broken: None,
+                is_break_new: false,
                 helpers: BTreeMap::new(),
                 views: Vec::new(),
                 helper_start: Arc::new(helper_start),
@@ -183,9 +183,9 @@ impl DeviceSet {
         }
     }
 
-    /// Whether the ring has been lost since the last call. Then the reports of all views on it have changed.
-    pub(crate) fn take_loss(&self) -> bool {
-        mem::take(&mut self.inner.borrow_mut().is_loss_new)
+    /// Whether the ring has broken since the last call. Then the reports of all views on it have changed.
+    pub(crate) fn take_break(&self) -> bool {
+        mem::take(&mut self.inner.borrow_mut().is_break_new)
     }
 
     /// Frees the blocks of abandoned views that have completed.
@@ -209,8 +209,8 @@ impl Inner {
         buffers: &[AlignedBuffer],
         report: &mut DeviceReport,
     ) -> Result<(), String> {
-        if let Some(lost) = &self.lost {
-            return Err(lost.clone());
+        if let Some(reason) = &self.broken {
+            return Err(reason.clone());
         }
         let uring = match &mut self.uring {
             Some(uring) => uring,
@@ -308,20 +308,20 @@ impl Inner {
         self.finish(write.complete(Err(error)));
     }
 
-    /// Called after each entry into the ring. If the ring was lost, every view on it steps down, and the helpers get
+    /// Called after each entry into the ring. If the ring broke, every view on it steps down, and the helpers get
     /// the blocks that the kernel does not have.
     fn follow_ring(&mut self) {
         let Some(uring) = &mut self.uring else { return };
         let displaced = uring.take_displaced();
-        if self.lost.is_none()
-            && let Some(error) = uring.lost()
+        if self.broken.is_none()
+            && let Some(error) = uring.broken()
         {
             let reason = format!("io_uring: given up while running: {error}");
             for view in self.views.iter_mut().flatten().filter(|view| view.report.kind == DeviceKind::IoUring) {
                 view.report.kind = DeviceKind::Pwrite;
                 view.report.reasons.push(reason.clone());
             }
-            (self.lost, self.is_loss_new) = (Some(reason), true);
+            (self.broken, self.is_break_new) = (Some(reason), true);
         }
         for write in displaced {
             self.submit_to_helper((write.token >> TOKEN_BITS) as usize, true, write);
@@ -333,8 +333,8 @@ impl Inner {
         let mut completions = mem::take(&mut self.completions);
         if let Some(uring) = &mut self.uring {
             uring.reap(&mut completions);
-            if self.lost.is_some() && !uring.is_busy() && completions.is_empty() {
-                // The last block on the lost ring has ended.
+            if self.broken.is_some() && !uring.is_busy() && completions.is_empty() {
+                // The last block on the broken ring has ended.
                 self.uring = None;
             }
         }

@@ -2,7 +2,7 @@
 //! blocks at a time and needs no thread of ours. A block is durable when its write completes.
 //!
 //! The ring has a single issuer: the writer thread makes it, and only that thread uses it. [`DeviceSet`](super::set)
-//! shares it among the logs. If the kernel begins to refuse submissions, the ring is lost: the blocks that the kernel
+//! shares it among the logs. If the kernel begins to refuse submissions, the ring is broken: the blocks that the kernel
 //! has not taken are [displaced](Uring::take_displaced), to be written by `pwrite`. The blocks that the kernel has
 //! taken still complete here.
 //!
@@ -88,8 +88,8 @@ pub(super) struct Uring {
     failed: FailedFiles,
     /// Since when the kernel has refused all submissions.
     refused_since: Option<Instant>,
-    /// Why the ring takes no more blocks, after it was lost.
-    lost: Option<SavedIoError>,
+    /// Why the ring takes no more blocks, after it broke.
+    broken: Option<SavedIoError>,
     /// Blocks that another device is to write.
     displaced: Vec<BlockWrite>,
 }
@@ -124,7 +124,7 @@ impl Uring {
             finished: Vec::new(),
             failed: FailedFiles::default(),
             refused_since: None,
-            lost: None,
+            broken: None,
             displaced: Vec::new(),
         })
     }
@@ -157,9 +157,9 @@ impl Uring {
         !self.finished.is_empty()
     }
 
-    /// Why the ring takes no more blocks, if it was lost.
-    pub(super) fn lost(&self) -> Option<io::Error> {
-        self.lost.as_ref().map(SavedIoError::to_io_error)
+    /// Why the ring takes no more blocks, if it is broken.
+    pub(super) fn broken(&self) -> Option<io::Error> {
+        self.broken.as_ref().map(SavedIoError::to_io_error)
     }
 
     /// Takes the blocks that were submitted and that the ring will not write.
@@ -182,7 +182,7 @@ impl Uring {
         if let Some(error) = self.failed.error_of(&write.file) {
             return self.finished.push(write.complete(Err(error)));
         }
-        if self.lost.is_some() {
+        if self.broken.is_some() {
             return self.displaced.push(write);
         }
         let block = Some(InFlight { write, done: 0, retries: 0 });
@@ -283,13 +283,13 @@ impl Uring {
             _ => {}
         }
         self.refused_since = None;
-        if self.lost.is_some() { self.strand(&error) } else { self.give_up(&error) }
+        if self.broken.is_some() { self.strand(&error) } else { self.give_up(&error) }
     }
 
     /// Stops submitting. The blocks that the kernel has not taken are displaced. Those that it has taken still complete
     /// here.
     fn give_up(&mut self, error: &io::Error) {
-        self.lost = Some(error.into());
+        self.broken = Some(error.into());
         if let Some(ring) = &mut self.ring {
             ring.stop_submitting();
         }
@@ -344,7 +344,7 @@ impl Uring {
             Ok(true) => Ok(()),
             Ok(false) => match self.failed.error_of(&block.write.file) {
                 Some(error) => Err(error),
-                None if self.lost.is_some() => return self.displace(slot),
+                None if self.broken.is_some() => return self.displace(slot),
                 None => return self.push(slot),
             },
             Err(error) => Err(error),

@@ -237,7 +237,7 @@ impl EventLogs {
     /// [`close_event`](EventLogs::close_event).
     ///
     /// # Errors
-    /// Those of [`Engine::open`]; [`Error::InvalidConfig`] for a name that is refused, and beyond
+    /// The errors of [`Engine::open`]; [`Error::InvalidConfig`] for a name that is refused, and beyond
     /// [`events_max`](EventLogs::events_max); [`Error::Closed`] after [`close`](EventLogs::close).
     pub fn open(&self, name: &str) -> Result<Logger> {
         self.find_or_open(name, false)
@@ -247,7 +247,7 @@ impl EventLogs {
     /// open, the report is empty.
     ///
     /// # Errors
-    /// Those of [`Logger::close`].
+    /// The errors of [`Logger::close`]; [`Error::Io`] in a callback of the library and in a signal handler.
     pub fn close_event(&self, name: &str) -> Result<CloseReport> {
         let _inside = self.enter()?;
         let turn = lock(&self.inner.events).by_name.get(name).map(|event| Arc::clone(&event.turn));

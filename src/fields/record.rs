@@ -39,8 +39,8 @@ impl<K: Kept> Appendable for Structured<'_, K> {
     }
 
     #[inline(always)]
-    fn destination(&self) -> Option<Destination<'_>> {
-        Some(self.destination)
+    fn destination(&self) -> Destination<'_> {
+        self.destination
     }
 
     #[inline(always)]

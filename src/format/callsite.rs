@@ -106,7 +106,7 @@ pub(crate) fn cut_at(text: &str, bytes_max: usize) -> &str {
     &text[..end]
 }
 
-/// What all records of one place in a program have in common: the definition of a callsite.
+/// The definition of a callsite: what all records of one place in a program share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallsiteInfo {
     pub(crate) id: u32,

@@ -1,4 +1,5 @@
-//! The figures of a log and of its producers at one moment, which the writer leaves in blocks for whoever watches.
+//! The figures of a log and of its producers at one moment, which the writer leaves in blocks for
+//! programs that watch the log.
 //!
 //! They prove nothing: the producers' rows and ends do. A reader of records steps over them.
 

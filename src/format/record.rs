@@ -36,7 +36,7 @@ pub(crate) enum Kind {
     Gap = 0x82,
     /// How many appends took no sequence number, by cause.
     Refusals = 0x83,
-    /// The log's figures at one moment, for whoever watches.
+    /// The log's figures at one moment, for programs that watch it.
     Figures = 0x84,
     /// One producer's figures at the same moment.
     ProducerFigures = 0x85,

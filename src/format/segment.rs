@@ -9,8 +9,8 @@ use super::identity::{LogId, StoredRunId};
 use super::limits::NAME_BYTES_MAX;
 use super::newer::Newer;
 
-/// The log and the run that a segment belongs to, and how it is written. The default is the zero of each field: whoever
-/// makes a header sets the log and the run at least.
+/// The log and the run that a segment belongs to, and how it is written. The default is the zero of each field. A
+/// header needs at least the log and the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     /// The log: the same in all its segments.

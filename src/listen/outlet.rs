@@ -32,7 +32,7 @@ pub(super) struct Queue {
     // Each on its own cache line: the writer must not wait for a line that the thread writes for each record.
     pub(super) seen: CachePadded<Seen>,
     pub(super) done: CachePadded<Done>,
-    /// The log has begun: its end is told.
+    /// The log has begun, so the listener is told of its end.
     pub(super) has_begun: AtomicBool,
 }
 

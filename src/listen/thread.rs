@@ -116,7 +116,7 @@ struct Caller {
     text: Vec<u8>,
 }
 
-/// What records of a batch have in common.
+/// Shared by the records of a batch.
 struct BatchContext<'a> {
     queue: &'a Queue,
     /// From monotonic to wall time.

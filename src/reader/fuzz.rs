@@ -2,7 +2,7 @@
 
 use super::callsites::KnownCallsites;
 use super::content::{Content, Text};
-use super::scan::{Loaded, Message, Messages};
+use super::scan::{Loaded, ShardRecord, ShardRecords};
 use crate::format::MESSAGE_CODE;
 
 /// Reads `bytes` as a block, and everything in it: rows, definitions, and each record with its text and its fields.
@@ -11,21 +11,15 @@ pub(crate) fn read_block(bytes: &[u8]) {
     let Some(header) = block.read_resealed(bytes) else { return };
     block.take_apart(&header, &mut KnownCallsites::default());
     for shard in &block.shards {
-        let (mut messages, mut message) = (Messages::of(shard), Message::default());
-        while messages.next(&block, &mut message) {
-            let bytes = &block.payload()[message.start..message.start + message.length];
+        let (mut records, mut record) = (ShardRecords::of(shard), ShardRecord::default());
+        while records.next(&block, &mut record) {
+            let bytes = &block.payload()[record.start..record.start + record.length];
             let text = Text::default();
-            let content = if message.callsite == MESSAGE_CODE {
+            let content = if record.callsite == MESSAGE_CODE {
                 Content::Message(bytes)
             } else {
-                let callsite = block.callsites.at(message.callsite_at);
-                Content::Structured {
-                    id: message.callsite,
-                    callsite,
-                    values: bytes,
-                    layout: message.layout,
-                    text: &text,
-                }
+                let callsite = block.callsites.at(record.callsite_at);
+                Content::Structured { id: record.callsite, callsite, values: bytes, layout: record.layout, text: &text }
             };
             let mut written = Vec::new();
             content.write_message(&mut written);

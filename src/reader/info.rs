@@ -40,14 +40,15 @@ pub struct SegmentInfo {
     /// The smallest timestamp, in `CLOCK_MONOTONIC` nanoseconds; `None` without records.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
     pub first_ns: Option<u64>,
-    /// The largest timestamp.
+    /// The largest timestamp, in nanoseconds of the run's monotonic clock; `None` without a record.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
     pub last_ns: Option<u64>,
     /// The smallest timestamp as wall time, in nanoseconds since the Unix epoch; `None` if no wall-clock anchor can be
     /// read.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
     pub first_unix_ns: Option<i64>,
-    /// The largest timestamp as wall time.
+    /// The largest timestamp as wall time, in nanoseconds since 1970; `None` without a record, or if no wall time is
+    /// known.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
     pub last_unix_ns: Option<i64>,
     /// Whether the run's last block is here: it was closed.

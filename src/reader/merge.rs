@@ -14,7 +14,7 @@ use super::account::{SequenceGap, ShardTimes, out_of_bounds};
 use super::callsites::Callsites;
 use super::content::Text;
 use super::record::{ProducerIdentity, RecordRef, RunContext};
-use super::scan::{Loaded, Message, Messages, PassedOver, Shard};
+use super::scan::{Loaded, PassedOver, Shard, ShardRecord, ShardRecords};
 
 /// The order of streams: the time of the next record, then the producer.
 type Key = (u64, u32);
@@ -39,10 +39,10 @@ pub(super) struct Ready {
 struct Stream {
     producer: Arc<ProducerIdentity>,
     /// The next record, if there is a current shard.
-    head: Message,
-    /// The slot of the current shard and the messages after `head`: outside `current`, since each record needs them.
+    head: ShardRecord,
+    /// The slot of the current shard and the records after `head`: outside `current`, since each record needs them.
     slot: usize,
-    messages: Messages,
+    records: ShardRecords,
     /// The shard that holds `head`.
     current: Option<CurrentShard>,
     /// The last time in the shards before it.
@@ -115,7 +115,7 @@ pub(super) struct Merge {
     /// How blocks contradict themselves, as sentences, since this was taken last.
     pub(super) faults: Vec<String>,
     /// Records passed over since this was taken last.
-    pub(super) unread: PassedOver,
+    pub(super) passed_over: PassedOver,
 }
 
 impl Merge {
@@ -304,14 +304,14 @@ impl Merge {
         }
     }
 
-    /// Brings the stream's next message to its head.
+    /// Brings the stream's next record to its head.
     #[inline]
     fn advance(&mut self, stream: usize) -> bool {
         let at = &mut self.streams[stream];
-        at.messages.next(&self.slots[at.slot].block, &mut at.head) || self.advance_shard(stream)
+        at.records.next(&self.slots[at.slot].block, &mut at.head) || self.advance_shard(stream)
     }
 
-    /// Leaves the stream's shard, which has no more messages, for the next one that has.
+    /// Leaves the stream's shard, which has no more records, for the next one that has.
     fn advance_shard(&mut self, stream: usize) -> bool {
         // The caller took a record, and not the gaps before it: it does not want them.
         self.gaps -= self.streams[stream].gaps.drain(..).count();
@@ -332,9 +332,9 @@ impl Merge {
                 return false;
             };
             at.gaps.extend(gaps);
-            (at.slot, at.messages) = (slot, Messages::of(&shard));
+            (at.slot, at.records) = (slot, ShardRecords::of(&shard));
             at.producer = producer;
-            if at.messages.next(&self.slots[slot].block, &mut at.head) {
+            if at.records.next(&self.slots[slot].block, &mut at.head) {
                 at.current = Some(CurrentShard { shard, is_compared: false });
                 self.check_bounds(stream);
                 return true;
@@ -345,9 +345,9 @@ impl Merge {
 
     /// Counts what was passed over in the stream's shard, and frees its slot if no other shard needs it.
     fn finish_shard(&mut self, stream: usize) {
-        let Stream { slot, messages, .. } = &self.streams[stream];
+        let Stream { slot, records, .. } = &self.streams[stream];
         let slot = *slot;
-        self.unread.add(&messages.unread);
+        self.passed_over.add(&records.passed_over);
         self.slots[slot].shards -= 1;
         if self.slots[slot].shards == 0 {
             self.release(slot);
@@ -355,7 +355,7 @@ impl Merge {
     }
 
     /// Notes a fault if the time of the stream's head is not within the bounds of its block. If times do not go back,
-    /// it is enough to ask this for the first and the last message of a shard.
+    /// it is enough to ask this for the first and the last record of a shard.
     fn check_bounds(&mut self, stream: usize) {
         let Stream { producer, slot, head, .. } = &self.streams[stream];
         if !self.slots[*slot].times.contains(&head.timestamp_ns) {
@@ -371,9 +371,9 @@ impl Merge {
         *is_compared = true;
         let Slot { block, times: bounds, .. } = &self.slots[*slot];
         let mut times = ShardTimes::new(bounds, *before_ns);
-        let (mut messages, mut message) = (Messages::of(shard), Message::default());
-        while messages.next(block, &mut message) {
-            times.take(message.timestamp_ns);
+        let (mut records, mut record) = (ShardRecords::of(shard), ShardRecord::default());
+        while records.next(block, &mut record) {
+            times.take(record.timestamp_ns);
         }
         self.faults.extend(times.faults(producer.id));
     }

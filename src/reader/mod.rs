@@ -192,13 +192,12 @@ pub struct Reader {
     gaps: VecDeque<Gap>,
     /// The text of the record that was given out last, if it has fields and somebody has asked for it.
     text: Text,
-    /// The records to give, if not all.
-    /// In a box: it is taken out and put back for each record.
+    /// The records to return, if not all. In a box: it is taken out and put back for each record.
     selection: Option<Box<Selection>>,
 }
 
 impl Reader {
-    /// Bytes of blocks that are held in memory, and looked at ahead, to merge records.
+    /// Bytes of blocks that are held in memory, and looked at ahead, to merge records: 64 MiB.
     pub const MEMORY_BYTES_MAX: usize = MERGE_BYTES_MAX;
 
     /// Opens the log at `path`: a directory of segments, or one segment file.
@@ -371,7 +370,7 @@ impl Reader {
             if self.phase == Phase::End {
                 if is_replaced {
                     // What the files that are open still hold.
-                    self.walk.look_again();
+                    self.walk.rewind_to_unread();
                 } else {
                     self.walk.look_for_more()?;
                 }
@@ -413,7 +412,7 @@ impl Reader {
         if self.phase != Phase::End || !self.walk.has_stopped() {
             return Ok(false);
         }
-        if !self.follow(timeout)? && self.walk.give_up_awaited()? {
+        if !self.follow(timeout)? && self.walk.skip_awaited()? {
             self.begin_reading();
         }
         Ok(true)
@@ -454,7 +453,7 @@ impl Reader {
                     self.begin_reading();
                 }
                 Phase::End => {
-                    self.count_unread();
+                    self.count_passed_over();
                     return Ok(None);
                 }
             }
@@ -466,7 +465,7 @@ impl Reader {
     }
 
     fn load(&mut self) -> Result<()> {
-        self.count_unread();
+        self.count_passed_over();
         let mut block = self.merge.spare();
         let step = self.walk.next(&mut block);
         match step {
@@ -500,9 +499,9 @@ impl Reader {
     }
 
     /// Adds the records that the merge passed over, and what it noticed, to the report.
-    fn count_unread(&mut self) {
-        let unread = std::mem::take(&mut self.merge.unread);
-        self.walk.account.count_unread(&unread);
+    fn count_passed_over(&mut self) {
+        let passed_over = std::mem::take(&mut self.merge.passed_over);
+        self.walk.account.count_passed_over(&passed_over);
         for fault in std::mem::take(&mut self.merge.faults) {
             self.walk.account.report_contradiction_before_here(fault);
         }

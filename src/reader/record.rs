@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::content::{Content, OwnedContent, Text};
-use super::scan::{Loaded, Message};
+use super::scan::{Loaded, ShardRecord};
 use crate::format::{self, CallsiteInfo, Fields, MESSAGE_CODE, ProducerRow, RecordFlags, Value, WallAnchor};
 use crate::level::Level;
 
@@ -208,24 +208,24 @@ pub struct RecordRef<'a> {
 }
 
 impl<'a> RecordRef<'a> {
-    /// The record that `message` is in `block`. `text` takes its text.
+    /// The record that `record` is in `block`. `text` takes its text.
     #[inline(always)]
     pub(super) fn of(
-        message: &Message,
+        record: &ShardRecord,
         block: &'a Loaded,
         producer: &'a Arc<ProducerIdentity>,
         text: &'a Text,
         run: &'a RunContext,
     ) -> RecordRef<'a> {
-        let bytes = &block.payload()[message.start..message.start + message.length];
-        let content = match message.callsite {
+        let bytes = &block.payload()[record.start..record.start + record.length];
+        let content = match record.callsite {
             MESSAGE_CODE => Content::Message(bytes),
             id => {
-                let callsite = block.callsites.at(message.callsite_at);
-                Content::Structured { id, callsite, values: bytes, layout: message.layout, text }
+                let callsite = block.callsites.at(record.callsite_at);
+                Content::Structured { id, callsite, values: bytes, layout: record.layout, text }
             }
         };
-        let &Message { timestamp_ns, sequence, level, flags, .. } = message;
+        let &ShardRecord { timestamp_ns, sequence, level, flags, .. } = record;
         RecordRef { content, timestamp_ns, sequence, level, flags, producer, run }
     }
 

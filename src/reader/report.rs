@@ -167,7 +167,7 @@ pub struct ProducerReport {
     pub retired_dropped_by: DroppedBy,
     /// Sequence numbers without a record: `attempted - retired - records`.
     pub missing: u64,
-    /// Records that found no room in the ring, in the whole run, as the last row says.
+    /// Records that were dropped in the whole run, by any cause, as the last row says.
     pub dropped: u64,
     /// The same by cause; `None` if the diolog that wrote them did not tell.
     pub dropped_by: Option<DroppedBy>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::content::Text;
 use super::filter::{Filter, Selection};
 use super::record::{ProducerIdentity, RecordRef, RunContext, RunId};
-use super::scan::{Loaded, Message, Messages};
+use super::scan::{Loaded, ShardRecord, ShardRecords};
 
 /// Counts the records that a filter takes, which must not ask for times: the blocks come from the end backwards, and
 /// what the wall clock showed is not known.
@@ -40,10 +40,10 @@ impl Taken {
             if !self.selection.takes_shard(shard, producer, any) {
                 continue;
             }
-            let (mut messages, mut message) = (Messages::of(shard), Message::default());
-            while messages.next(block, &mut message) {
+            let (mut records, mut record) = (ShardRecords::of(shard), ShardRecord::default());
+            while records.next(block, &mut record) {
                 self.text.clear();
-                let record = RecordRef::of(&message, block, producer, &self.text, &self.context);
+                let record = RecordRef::of(&record, block, producer, &self.text, &self.context);
                 taken += u64::from(self.selection.takes(&record));
             }
         }

@@ -5,22 +5,23 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::Result;
 
 use super::account::{Account, PRODUCERS_MAX, ShardTimes};
 use super::files::not_a_log;
 use super::report::{InUse, Report, Verdict};
-use super::scan::{BlockLocation, Loaded, Message, Messages, PassedOver};
+use super::scan::{BlockLocation, Loaded, PassedOver, ShardRecord, ShardRecords};
 use super::walk::{AWAIT_INTERVAL, Step, Visit, Walk};
 
-/// How often such blocks are looked for, in all. A block in flight is durable within milliseconds, unless the disk is
-/// overloaded. One that a crash left out, before the log was opened again, never comes.
-fn looks_max(in_use: InUse) -> u32 {
+/// How long `verify` waits, in all, for blocks that are missing and may be in flight. A block in flight is durable within
+/// milliseconds, unless the disk is overloaded. One that a crash left out, before the log was opened again, never comes.
+fn await_max(in_use: InUse) -> Duration {
     match in_use {
-        InUse::Yes => 1000,
-        InUse::Unknown => 20,
-        InUse::No => 0,
+        InUse::Yes => Duration::from_secs(1),
+        InUse::Unknown => Duration::from_millis(20),
+        InUse::No => Duration::ZERO,
     }
 }
 
@@ -67,7 +68,7 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
     let mut walk = Walk::open(path, durable, Visit::Once)?;
     let mut block = Loaded::default();
     let mut last_ns = HashMap::new();
-    let mut looks = 0;
+    let mut awaited = Duration::ZERO;
     loop {
         match walk.next(&mut block) {
             Ok(Step::Block(location)) => {
@@ -75,14 +76,15 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
                 watch(&walk.account.report);
             }
             Ok(Step::RunEnd) => last_ns.clear(),
-            Ok(Step::Awaited) if looks < looks_max(walk.in_use()) => {
-                looks += 1;
+            Ok(Step::Awaited) if awaited < await_max(walk.in_use()) => {
+                awaited += AWAIT_INTERVAL;
                 std::thread::sleep(AWAIT_INTERVAL);
-                walk.look_again();
+                walk.rewind_to_unread();
             }
             Ok(Step::Awaited) => {
-                let given_up = walk.give_up_awaited();
-                given_up.err().into_iter().for_each(|error| walk.account.report_unread(&error));
+                if let Err(error) = walk.skip_awaited() {
+                    walk.account.report_read_error(&error);
+                }
             }
             Ok(Step::End) => break,
             // It is a finding already.
@@ -107,30 +109,27 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
 fn check(location: &BlockLocation, block: &Loaded, last_ns: &mut HashMap<u32, u64>, account: &mut Account) {
     let bounds = location.header.times();
     let mut faults = Vec::new();
-    let mut unread = PassedOver::default();
+    let mut passed_over = PassedOver::default();
     for shard in &block.shards {
         let id = shard.producer;
         let mut times = ShardTimes::new(&bounds, last_ns.get(&id).copied().unwrap_or(0));
-        let (mut records, mut truncated) = (0, 0);
-        let (mut messages, mut message) = (Messages::of(shard), Message::default());
-        while messages.next(block, &mut message) {
-            records += 1;
-            truncated += u64::from(message.is_truncated());
-            times.take(message.timestamp_ns);
+        let (mut records, mut record) = (ShardRecords::of(shard), ShardRecord::default());
+        while records.next(block, &mut record) {
+            account.report.records += 1;
+            account.report.truncated += u64::from(record.is_truncated());
+            times.take(record.timestamp_ns);
         }
-        account.report.records += records;
-        account.report.truncated += truncated;
-        unread.add(&messages.unread);
+        passed_over.add(&records.passed_over);
         // The times of further producers are compared inside each shard only.
         if last_ns.len() < PRODUCERS_MAX || last_ns.contains_key(&id) {
             last_ns.insert(id, times.last_ns());
         }
         faults.extend(times.faults(id));
     }
-    if unread.is_empty() && faults.is_empty() {
+    if passed_over.is_empty() && faults.is_empty() {
         return;
     }
     let location = account.blocks.location(location.segment, location.offset);
-    account.count_unread_at(&unread, &location);
+    account.count_passed_over_at(&passed_over, &location);
     faults.into_iter().for_each(|fault| account.report_contradiction(fault, &location));
 }

@@ -7,7 +7,7 @@ use super::rings::RecorderRings;
 use crate::ring::ProducerEnd;
 
 /// After no ring could be made, this many records pass before the next try.
-const LET_GO: u32 = 1024;
+const RETRY_AFTER_RECORDS: u32 = 1024;
 
 /// A producer's end of its ring in the recorder. The producer's first record for the recorder makes it.
 pub(crate) struct RecorderEnd {
@@ -17,13 +17,13 @@ pub(crate) struct RecorderEnd {
     /// In a box, because most producers have no such ring.
     end: OnceCell<Box<ProducerEnd>>,
     /// How many more records pass before the next try to make a ring.
-    let_go: Cell<u32>,
+    records_until_retry: Cell<u32>,
 }
 
 impl RecorderEnd {
     /// The end for producer `producer`.
     pub(crate) fn of(producer: u32) -> RecorderEnd {
-        RecorderEnd { producer, common: None, end: OnceCell::new(), let_go: Cell::new(0) }
+        RecorderEnd { producer, common: None, end: OnceCell::new(), records_until_retry: Cell::new(0) }
     }
 
     /// The end for the producer of the common ring, which has this name.
@@ -33,14 +33,14 @@ impl RecorderEnd {
 
     /// The end in the ring. The first call makes the ring; `identity` gives the thread id and the name of a producer
     /// with a ring of its own. `None` if no ring can be made.
-    pub(crate) fn in_ring(
+    pub(crate) fn get_or_make(
         &self,
         recorder: &RecorderRings,
         identity: impl FnOnce(u32) -> (u32, String),
     ) -> Option<&ProducerEnd> {
         if self.end.get().is_none() {
-            if let Some(left) = self.let_go.get().checked_sub(1) {
-                self.let_go.set(left);
+            if let Some(left) = self.records_until_retry.get().checked_sub(1) {
+                self.records_until_retry.set(left);
                 return None;
             }
             let producer = || {
@@ -51,7 +51,7 @@ impl RecorderEnd {
                 // `set` cannot fail: a signal handler that interrupts this thread cannot make the ring, because it
                 // finds the rings locked.
                 Some(end) => drop(self.end.set(Box::new(end))),
-                None => self.let_go.set(LET_GO),
+                None => self.records_until_retry.set(RETRY_AFTER_RECORDS),
             }
         }
         self.end.get().map(|end| &**end)

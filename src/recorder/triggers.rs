@@ -116,7 +116,7 @@ impl Triggers {
         // Acquire: _snapshot asked_.
         let panics_asked = self.panics_asked.load(Acquire);
         let is_panic_due = panics_asked > self.panics_taken.load(Relaxed);
-        let is_time_due = self.is_time_due(now_ns) && !ending;
+        let is_time_due = self.is_due_or_begin(now_ns) && !ending;
         // In the last turn a snapshot may be under way: the same thread takes the next one after it.
         // Acquire: _snapshot taken_.
         if !(is_level_due || is_panic_due || is_time_due) || (!ending && self.under_way.load(Acquire)) {
@@ -139,11 +139,11 @@ impl Triggers {
         Some(reason)
     }
 
-    fn is_time_due(&self, now_ns: u64) -> bool {
+    /// Whether the interval is over. The writer's first turn begins it.
+    fn is_due_or_begin(&self, now_ns: u64) -> bool {
         let Some(every) = self.rules.every else { return false };
         let due_ns = self.time_due_ns.load(Relaxed);
         if due_ns == 0 {
-            // The writer's first turn: the interval begins.
             self.time_due_ns.store(now_ns.saturating_add(ns_of(every)), Relaxed);
         }
         due_ns != 0 && now_ns >= due_ns

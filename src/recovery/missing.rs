@@ -45,7 +45,7 @@ struct Remains<'a> {
     base: Base<'a>,
 }
 
-/// What the segment and the snapshot are both made with.
+/// Shared by the segment and the snapshot that are made.
 struct Base<'a> {
     definitions: FoundDefinitions<'a>,
     /// The header of the segment, without its number.

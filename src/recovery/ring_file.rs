@@ -125,7 +125,7 @@ impl FoundSlots {
 }
 
 impl Locked {
-    /// Locks the file at `path`, which this user's processes alone have written. Waits for whoever has
+    /// Locks the file at `path`, which this user's processes alone have written. Waits for the process that has
     /// it, as `patience` allows.
     fn take(path: &Path, patience: &mut Patience) -> Result<Locked, NotOpened> {
         let refused = |why: String| NotOpened::Refused(format!("{} {why}", path.display()));
@@ -156,7 +156,7 @@ impl Locked {
 }
 
 impl DeadRingFile {
-    /// Opens and locks the ring file at `path`. Waits for whoever has it, as `patience` allows.
+    /// Opens and locks the ring file at `path`. Waits for the process that has it, as `patience` allows.
     pub(super) fn open(path: &Path, patience: &mut Patience) -> Result<DeadRingFile, NotOpened> {
         let refused = |why: &str| NotOpened::Refused(format!("{} {why}", path.display()));
         let locked = Locked::take(path, patience)?;
@@ -192,8 +192,8 @@ impl DeadRingFile {
         self.header.pid.get()
     }
 
-    /// Whether the kernel that had its records is still there: what of them has reached a disk, if it is on one, is
-    /// whatever that kernel had written by then.
+    /// Whether the machine has not been restarted since. After a restart, a file on a disk holds only what the kernel had
+    /// written back before.
     pub(super) fn is_of_this_boot(&self) -> bool {
         self.header.boot == cpu::boot_id()
     }

@@ -21,7 +21,7 @@ pub(crate) fn cut_mark(line: &[u8]) -> &'static str {
     if line.ends_with(CUT) { " (cut)" } else { "… (cut)" }
 }
 
-/// What stands for a value whose bytes are not one.
+/// Shown in place of a value that cannot be decoded.
 const UNREADABLE: &[u8] = b"(unreadable)";
 
 /// Appends the text of a record, in UTF-8. `values` are its values, in this `layout`. Control characters of the
@@ -40,7 +40,7 @@ pub(crate) fn members(plan: &Plan, values: &[u8], layout: Layout, out: &mut Vec<
 /// Fields whose values are kept on the stack.
 const FEW: usize = 12;
 
-/// `AGAIN`: of so many fields the integers are shown more than once.
+/// `AGAIN`: the digits of this many first fields are cached, because they are shown more than once.
 #[inline(always)]
 fn write_all<const AGAIN: usize>(plan: &Plan, values: Values<'_>, out: &mut Vec<u8>) {
     if plan.types.len() <= FEW {
@@ -59,7 +59,7 @@ fn write<const AGAIN: usize>(plan: &Plan, values: Values<'_>, bits: &mut [u64], 
     let mut seen = [ShortDigits::default(); AGAIN];
     let mut steps = &plan.steps[..];
     loop {
-        // What is common is written to memory that is there already. Then comes something else.
+        // The common steps write to memory that is allocated already; `show` does the others.
         let begin = out.len();
         // In halves, which are set to zero without a call.
         out.extend_from_slice(&[0; ROOM_BYTES / 2]);
@@ -70,7 +70,7 @@ fn write<const AGAIN: usize>(plan: &Plan, values: Values<'_>, bits: &mut [u64], 
         steps = rest;
         if length <= ROOM_END {
             let Some((step, rest)) = steps.split_first() else { return };
-            // A copy: what a call reads through a pointer would be in memory from the beginning.
+            // Passes a copy, so that `taken` itself can stay in registers.
             show(step, &{ taken }, start, out);
             steps = rest;
         }
@@ -187,7 +187,7 @@ fn put<'a, const AGAIN: usize>(
             next += 1;
         }
         room[next..next + STEP_BYTES].copy_from_slice(&step.text);
-        // Which it is: so the compiler sees that there is room.
+        // The `min` never applies. It tells the compiler that there is room.
         next += usize::from(step.text_bytes).min(STEP_BYTES);
         if step.shows != Shows::Nothing {
             let value = taken.bits.get(step.field as usize);

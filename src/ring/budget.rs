@@ -28,6 +28,17 @@ pub(crate) struct Budget {
     shared: Option<Arc<Budget>>,
 }
 
+/// A limit on the memory of rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BudgetLimit {
+    /// The log's `rings_bytes_max`.
+    Log,
+    /// The engine's `rings_bytes_max`.
+    Engine,
+    /// A part of the memory limit of the process's control group.
+    ControlGroup,
+}
+
 impl Budget {
     /// An unused budget of `limit` bytes, of which the last `severe_only_eighths` are kept for severe records.
     pub(crate) fn new(limit: u64, severe_only_eighths: u32) -> Budget {
@@ -87,12 +98,13 @@ impl Budget {
         self.shared.as_ref().is_some_and(|shared| shared.used() > shared.limit / 2)
     }
 
-    /// The budget that would refuse `bytes`: the engine's if this one would not.
-    pub(crate) fn refusing(&self, bytes: u64) -> &Budget {
-        match &self.shared {
-            Some(shared) if self.used().saturating_add(bytes) <= self.limit => shared,
-            _ => self,
-        }
+    /// The limit that refuses `bytes`, and how many bytes it is: the engine's if this budget's own does not.
+    pub(crate) fn refusing(&self, bytes: u64) -> (BudgetLimit, u64) {
+        let (budget, configured) = match &self.shared {
+            Some(shared) if self.used().saturating_add(bytes) <= self.limit => (&**shared, BudgetLimit::Engine),
+            _ => (self, BudgetLimit::Log),
+        };
+        (if budget.group_bytes.is_some() { BudgetLimit::ControlGroup } else { configured }, budget.limit)
     }
 
     fn has_room_leaving(&self, bytes: u64, severe_only_eighths: u32) -> bool {
@@ -176,8 +188,8 @@ mod tests {
         let engine = Arc::new(Budget::new(1000, 0));
         let [one, two] = [600, 800].map(|limit| Budget::new(limit, 1).part_of(Some(Arc::clone(&engine))));
         assert!(one.take(500) && two.take(300));
-        assert!(!one.take(150) && one.refusing(150).limit() == 600, "beyond its own");
-        assert!(!two.take(250) && two.refusing(250).limit() == 1000, "beyond the engine's");
+        assert!(!one.take(150) && one.refusing(150) == (BudgetLimit::Log, 600), "beyond its own");
+        assert!(!two.take(250) && two.refusing(250) == (BudgetLimit::Engine, 1000), "beyond the engine's");
         assert_eq!((one.used(), two.used(), engine.used()), (500, 300, 800));
         // An eighth of the engine's is kept for severe records, as of the log's own.
         assert!(!two.take_chunks(100, false) && two.take_chunks(100, true));

@@ -168,7 +168,7 @@ impl ConsumerEnd {
         let mut all = Taken { more: true, ..Taken::default() };
         let mut left = piece_bytes as u64;
         while left > 0 && all.more {
-            let Some(next) = reserve.next_sequence(reserve.observed) else {
+            let Some(next) = reserve.skip_to_next_sequence(reserve.observed) else {
                 // The window's records between `observed` and `seen_again` stay: the reserve may have earlier ones by
                 // now (9).
                 if is_after(self.window.observed, self.window.cursor) {
@@ -178,7 +178,7 @@ impl ConsumerEnd {
             };
             all.add(self.window.take::<true>(self.seen_again, left, next, &mut sink), &mut left);
             if left > 0 && all.more {
-                let before = self.window.next_sequence(self.seen_again).unwrap_or(u64::MAX);
+                let before = self.window.skip_to_next_sequence(self.seen_again).unwrap_or(u64::MAX);
                 all.add(reserve.take::<true>(reserve.observed, left, before, &mut sink), &mut left);
             }
         }
@@ -256,7 +256,7 @@ impl ConsumerEnd {
         if !is_after(end, queue.cursor) {
             return None;
         }
-        let first = queue.next_sequence(end);
+        let first = queue.skip_to_next_sequence(end);
         queue.cursor = end;
         first
     }
@@ -436,7 +436,7 @@ impl Queue {
     }
 
     /// The sequence of the next record before `end`. Moves the cursor past a skip.
-    fn next_sequence(&mut self, end: u64) -> Option<u64> {
+    fn skip_to_next_sequence(&mut self, end: u64) -> Option<u64> {
         while self.cursor != end {
             let offset = (self.cursor & self.mask) as usize;
             // SAFETY: from the cursor to `end` there are whole records and skips, which nobody writes (2).

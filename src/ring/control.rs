@@ -246,7 +246,7 @@ impl Control {
         &self.attempts.append_flag
     }
 
-    // Attempts. Only the producer changes them.
+    // Attempts. Only the producer changes them, and `reset` before there is one.
 
     /// The sequence number of the next attempt.
     #[inline(always)]
@@ -421,7 +421,7 @@ impl Control {
     /// Whether the producer has committed nothing after `position`.
     #[inline]
     pub(super) fn is_at(&self, position: Position) -> bool {
-        // Relaxed: whoever reads the records loads the positions once more.
+        // Relaxed: the code that reads the records loads the positions once more.
         self.written.write_position.load(Relaxed) == position.window
             && self.written.reserve_position.load(Relaxed) == position.reserve
     }

@@ -115,7 +115,7 @@ mod tests;
 mod in_slots;
 
 pub(crate) use append_flag::AppendFlag;
-pub(crate) use budget::Budget;
+pub(crate) use budget::{Budget, BudgetLimit};
 pub(crate) use consumer::ConsumerEnd;
 pub(crate) use control::{Control, DropCounts};
 pub(crate) use held::HeldRoom;

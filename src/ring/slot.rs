@@ -3,7 +3,7 @@
 //! A ring in a slot works like one in private memory, but its control lines are in the slot too, and the slot enters
 //! and leaves the chunks of the reserve. The ring tells the slot who its producer is, and does not use that itself.
 
-#![allow(unsafe_code, reason = "whoever offers memory promises that it stays")]
+#![allow(unsafe_code, reason = "the code that offers memory promises that it stays")]
 
 use std::fmt;
 use std::io;

@@ -11,7 +11,7 @@ pub(crate) struct Watch {
     control: ControlAddress,
     /// The producer's positions when the consumer saw the ring empty; `None` if it was not.
     empty_at: Option<Position>,
-    /// The control lines are part of it.
+    /// Keeps the control lines alive.
     _ring: Arc<Ring>,
 }
 

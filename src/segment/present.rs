@@ -96,8 +96,8 @@ impl PresentSegment {
         self.next_asked_at = self.used_bytes + self.bytes.saturating_sub(self.used_bytes) / 2;
     }
 
-    /// The age of its first block at `now_ns`; `None` in the first call, which begins its age.
-    pub(super) fn age(&mut self, now_ns: u64) -> Option<Duration> {
+    /// The time since the first call. `None` in that call.
+    pub(super) fn begin_or_age(&mut self, now_ns: u64) -> Option<Duration> {
         let begun_ns = self.begun_ns.replace(self.begun_ns.unwrap_or(now_ns));
         begun_ns.map(|begun_ns| Duration::from_nanos(now_ns.saturating_sub(begun_ns)))
     }

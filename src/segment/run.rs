@@ -165,8 +165,8 @@ impl Segments {
 
     /// Why the name of the present segment's file does not lead to it any more, as a clause that follows the name;
     /// `None` if it does. Nobody would find its blocks.
-    pub(crate) fn why_lost(&self) -> Option<&'static str> {
-        self.current.file.why_lost()
+    pub(crate) fn why_unreachable(&self) -> Option<&'static str> {
+        self.current.file.why_unreachable()
     }
 
     /// Whether a block in the present segment is known durable.
@@ -202,7 +202,7 @@ impl Segments {
         if self.is_header_due() {
             return;
         }
-        let age = self.current.age(now_ns);
+        let age = self.current.begin_or_age(now_ns);
         if age.is_none()
             && let Some(timetable) = &mut self.timetable
         {
@@ -304,7 +304,7 @@ impl Segments {
     /// Makes `prepared` the present segment, with block `number` as its first. Returns `false` if it cannot be used.
     fn enter(&mut self, prepared: Prepared, number: u64) -> bool {
         let path = prepared.file.path();
-        if let Some(why) = prepared.file.why_lost() {
+        if let Some(why) = prepared.file.why_unreachable() {
             self.notes.push(format!("{} {why}, before it held a block", path.display()));
             return false;
         }
@@ -333,7 +333,7 @@ impl Segments {
 
     /// Keeps a segment that was left, to be cut later; if it is empty, removes its file.
     fn leave_behind(&mut self, left: PresentSegment, end_block: u64) {
-        if let Some(why) = left.file.why_lost() {
+        if let Some(why) = left.file.why_unreachable() {
             self.notes.push(format!("{} {why}, with all that was in it", left.path.display()));
         }
         if left.used_bytes > 0 {
@@ -517,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_made_again_is_left_to_whoever_has_locked_it_since() {
+    fn a_directory_made_again_is_left_to_the_logger_that_has_locked_it_since() {
         let parent = directory();
         let path = parent.path().join("log");
         let files = || std::fs::read_dir(&path).expect("readable").count();

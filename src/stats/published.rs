@@ -204,7 +204,7 @@ impl Publisher {
     }
 
     /// Notes that the present segment's file is not at its name any more.
-    pub(crate) fn note_lost_segment(&self) {
+    pub(crate) fn note_unreachable_segment(&self) {
         add(&self.0.lost_segments, 1);
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::buffers::{Buffers, Pool};
-use super::command::Begin;
 use super::log::LogWriter;
+use super::new_log::Begin;
 use super::pipeline::Pipeline;
 use crate::device::{Device, DeviceReport, DeviceSet};
 use crate::error::{Error, Result};

@@ -48,6 +48,16 @@ impl Sealed {
     }
 }
 
+/// The block that the device gets next.
+pub(crate) enum NextBlock {
+    /// None: no block waits, the device has no room, or there is no segment with room.
+    None,
+    /// The header of the present segment, which the caller makes.
+    SegmentHeader,
+    /// The first waiting block.
+    Waiting,
+}
+
 /// A submitted block, before all blocks up to it are durable.
 struct InFlight {
     token: u64,
@@ -97,15 +107,15 @@ pub(crate) struct Pipeline {
     /// The records in durable blocks.
     durable_records: u64,
     health: Health,
-    /// The last loss of durable records, if there was any.
-    loss: Option<Loss>,
+    /// Durable records that readers do not find, if there are any.
+    unreachable: Option<Unreachable>,
 }
 
 /// Durable records are in a file that readers do not find.
-struct Loss {
+struct Unreachable {
     error: FlushFault,
-    /// Whether a flush has been told of it.
-    is_told: bool,
+    /// Whether a flush has returned it.
+    is_reported: bool,
 }
 
 impl Pipeline {
@@ -133,7 +143,7 @@ impl Pipeline {
             durable_number: 0,
             durable_records: 0,
             health: Health::default(),
-            loss: None,
+            unreachable: None,
         }
     }
 
@@ -201,14 +211,13 @@ impl Pipeline {
         self.waiting.iter().map(|waiting| &waiting.contents)
     }
 
-    /// Prepares to submit the first waiting block: leaves the present segment if the block should stand in the next.
-    /// Returns whether there is a block and the device has room for it. If so, [`Segments::is_header_due`]
-    /// is true if the segment's header comes first.
-    pub(crate) fn prepare_next(&mut self) -> bool {
+    /// Decides which block the device gets next. Leaves the present segment if the first waiting block should stand in
+    /// the next one.
+    pub(crate) fn prepare_next(&mut self) -> NextBlock {
         if !self.has_room() {
-            return false;
+            return NextBlock::None;
         }
-        let Some(next) = self.waiting.front() else { return false };
+        let Some(next) = self.waiting.front() else { return NextBlock::None };
         self.segments.advance(next.length, next.number);
         let fits = self.segments.may_grow_by(next.length);
         // If writes are in flight, their completions report the device's state.
@@ -219,12 +228,16 @@ impl Pipeline {
         {
             self.follow_health();
         }
-        fits
+        match fits {
+            false => NextBlock::None,
+            true if self.segments.is_header_due() => NextBlock::SegmentHeader,
+            true => NextBlock::Waiting,
+        }
     }
 
     /// Submits the header of the present segment.
     pub(crate) fn submit_header(&mut self, header: Block) {
-        // A header has no number of its own: it has that of the block after it.
+        // A header has no number of its own. It is placed as if it had that of the block after it.
         let number = self.waiting.front().map_or(self.next_number, |next| next.number);
         match self.segments.readiness() {
             Readiness::First => self.publisher.note_first_segment(),
@@ -237,7 +250,7 @@ impl Pipeline {
     /// Submits the first waiting block.
     ///
     /// # Panics
-    /// If no block waits: [`prepare_next`](Self::prepare_next) has found one.
+    /// If no block waits: [`prepare_next`](Self::prepare_next) has returned [`NextBlock::Waiting`].
     pub(crate) fn submit_next(&mut self) {
         let next = self.waiting.pop_front().expect("a block waits");
         let own_number = Some(next.number);
@@ -400,32 +413,32 @@ impl Pipeline {
     }
 
     /// Marks the present segment as failed if its name does not lead to its file any more, because nobody would find
-    /// the records in it. Returns whether it has just been found lost.
-    pub(crate) fn fail_lost_segment(&mut self) -> bool {
+    /// the records in it. Returns whether it has just been found unreachable.
+    pub(crate) fn fail_unreachable_segment(&mut self) -> bool {
         if !self.health.is_good() {
             return false;
         }
-        let Some(why) = self.segments.why_lost() else { return false };
+        let Some(why) = self.segments.why_unreachable() else { return false };
         let error = io::Error::new(io::ErrorKind::NotFound, format!("the file {why}"));
         if self.segments.holds_durable_block() {
             let error = FlushFault::io("write", self.segments.path(), &error);
-            self.loss = Some(Loss { error, is_told: false });
+            self.unreachable = Some(Unreachable { error, is_reported: false });
         }
-        self.publisher.note_lost_segment();
+        self.publisher.note_unreachable_segment();
         self.write_failed(&error);
         true
     }
 
     /// The error that durable records are in a file that readers do not find.
-    pub(crate) fn loss(&self) -> Option<&FlushFault> {
-        self.loss.as_ref().map(|loss| &loss.error)
+    pub(crate) fn unreachable(&self) -> Option<&FlushFault> {
+        self.unreachable.as_ref().map(|unreachable| &unreachable.error)
     }
 
-    /// The same for a flush, which is told once.
-    pub(crate) fn tell_loss(&mut self) -> Option<FlushFault> {
-        let loss = self.loss.as_mut().filter(|loss| !loss.is_told)?;
-        loss.is_told = true;
-        Some(loss.error.clone())
+    /// The same for a flush: each is returned once.
+    pub(crate) fn take_unreported(&mut self) -> Option<FlushFault> {
+        let unreachable = self.unreachable.as_mut().filter(|unreachable| !unreachable.is_reported)?;
+        unreachable.is_reported = true;
+        Some(unreachable.error.clone())
     }
 
     /// Notes that the present segment cannot be written: a write was refused, or there is no memory for its header.
@@ -442,7 +455,7 @@ impl Pipeline {
     /// Publishes the state. If the disk is full, asks for the removal of the segments that the limits do not keep.
     fn follow_health(&self) {
         // Before the state is published: a caller that sees writes succeed again may wait for space.
-        self.shared.set_device_failed(self.health.is_hopeless());
+        self.shared.set_gives_up_waiting(self.health.gives_up_waiting());
         self.publisher.set_state(self.health.state);
         if self.health.state == State::Full {
             self.segments.retain_now();

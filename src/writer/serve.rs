@@ -10,28 +10,28 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::begin::{Resources, begin_log};
-use super::command::{Begin, Command};
 use super::log::LogWriter;
+use super::new_log::{Begin, NewLog};
 use super::schedule::{Idle, Turn};
 use crate::error::{Error, Result};
 use crate::flush::FlushFault;
 use crate::shared::Shared;
 
-/// Serves the logs that come by `commands`, with `resources`, until no more can come and the last has ended. A record
+/// Serves the logs that come by `new_logs`, with `resources`, until no more can come and the last has ended. A record
 /// that wants a flush or a snapshot sets `asked`.
-pub(super) fn serve(commands: &Receiver<Command>, resources: Resources, asked: &AtomicBool) {
+pub(super) fn serve(new_logs: &Receiver<NewLog>, resources: Resources, asked: &AtomicBool) {
     let mut logs = Logs { served: Vec::new(), idle: Idle::default(), resources, asked };
     let mut more_may_come = true;
     loop {
         while more_may_come {
-            let command = if logs.served.is_empty() {
+            let next = if logs.served.is_empty() {
                 // Nothing else can wake this thread.
-                commands.recv().map_err(|_| TryRecvError::Disconnected)
+                new_logs.recv().map_err(|_| TryRecvError::Disconnected)
             } else {
-                commands.try_recv()
+                new_logs.try_recv()
             };
-            match command {
-                Ok(Command::Add(begin, answer)) => {
+            match next {
+                Ok(NewLog { begin, answer }) => {
                     // If the opener is gone, the log is closed in its first turn.
                     let _ = answer.send(logs.add(*begin));
                 }
@@ -61,7 +61,7 @@ struct Logs<'a> {
 /// One of them. The order of the fields matters: the log is given up before its callers get their answers.
 struct Served {
     log: LogWriter,
-    last_word: LastWord,
+    answer_if_panicked: AnswerIfPanicked,
 }
 
 impl Logs<'_> {
@@ -74,7 +74,7 @@ impl Logs<'_> {
             let bug = "the writer panicked: please report this as a bug in diolog";
             Err(Error::io("begin the log in", &path, std::io::Error::other(bug)))
         })?;
-        self.served.push(Served { log, last_word: LastWord(Some(shared)) });
+        self.served.push(Served { log, answer_if_panicked: AnswerIfPanicked(Some(shared)) });
         self.follow_settings();
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Logs<'_> {
     /// Makes one turn of each log, and finishes those that have ended.
     fn turn(&mut self) -> Turn {
         self.resources.devices.free_abandoned();
-        if self.resources.devices.take_loss() {
+        if self.resources.devices.take_break() {
             self.served.iter_mut().for_each(|served| served.log.follow_device());
         }
         let mut turn = Turn::Idle;
@@ -151,28 +151,28 @@ fn park(time: Duration) -> bool {
 impl Served {
     /// Finishes a log that `has_ended`, or gives up one whose turn has panicked.
     fn end(self, has_ended: bool) {
-        let Served { log, last_word } = self;
+        let Served { log, answer_if_panicked } = self;
         // A second panic does no more harm than the first: no drop frees memory that the kernel uses.
         let done = catch_unwind(AssertUnwindSafe(|| if has_ended { log.finish() } else { log.give_up() }));
         if has_ended && done.is_ok() {
             // The thread that prepares segments says how the log has ended.
-            last_word.withdraw();
+            answer_if_panicked.withdraw();
         }
     }
 }
 
 /// Answers the callers that wait for a log whose writer has panicked: a bug in diolog must not hang the program. `None`
 /// after it was withdrawn.
-struct LastWord(Option<Arc<Shared>>);
+struct AnswerIfPanicked(Option<Arc<Shared>>);
 
-impl LastWord {
+impl AnswerIfPanicked {
     /// Leaves the answer to others.
     fn withdraw(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for LastWord {
+impl Drop for AnswerIfPanicked {
     fn drop(&mut self) {
         let Some(shared) = self.0.take() else { return };
         shared.registry.close();

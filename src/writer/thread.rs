@@ -10,7 +10,7 @@ use std::thread::{JoinHandle, Thread};
 
 use super::begin::Resources;
 use super::buffers::Pool;
-use super::command::{Begin, Command};
+use super::new_log::{Begin, NewLog};
 use super::serve::serve;
 use crate::device::{DeviceSet, Logs};
 use crate::error::{Error, Result};
@@ -20,8 +20,27 @@ use crate::sync::lock;
 use crate::sys::MadeIn;
 use crate::sys::cpu::{self, Affinity};
 
-/// A writer thread, which serves the logs that it is given. After this handle was [closed](Writer::close) or dropped,
-/// the thread ends with its last log.
+/// The logs that a writer thread serves.
+#[derive(Clone, Copy)]
+pub(crate) enum Serves<'a> {
+    /// The log at this path, with buffers of its own.
+    OneLog(&'a Path),
+    /// The logs of an engine, whose blocks together may take `blocks_bytes_max`.
+    Engine { blocks_bytes_max: usize },
+}
+
+impl Serves<'_> {
+    /// The path, for messages.
+    fn path(&self) -> &Path {
+        match self {
+            Serves::OneLog(path) => path,
+            Serves::Engine { .. } => Path::new("an engine"),
+        }
+    }
+}
+
+/// A writer thread, which serves the logs that it is given. After this handle was dropped, or
+/// [takes no more logs](Writer::take_no_more_logs), the thread ends with its last log.
 pub(crate) struct Writer {
     id: WriterId,
     made_in: MadeIn,
@@ -29,22 +48,25 @@ pub(crate) struct Writer {
     /// A record of one of its logs has asked for a flush or a snapshot.
     asked: Arc<AtomicBool>,
     /// `None` after the thread was told to take no more logs.
-    commands: Mutex<Option<Sender<Command>>>,
+    new_logs: Mutex<Option<Sender<NewLog>>>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    /// Starts the thread, and pins it to `core` if one is given. With `blocks_bytes_max` it serves many logs, whose
-    /// blocks together may take that much; without, it serves one log with its own buffers. If the system refuses a
-    /// thread, the error names `path`.
+    /// Starts the thread for `serves`, and pins it to `core` if one is given.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] if there is no such CPU or the kernel refuses it; [`Error::Io`] if no thread can be
     /// started.
-    pub(crate) fn start(blocks_bytes_max: Option<usize>, core: Option<usize>, path: &Path) -> Result<Writer> {
+    pub(crate) fn start(serves: Serves<'_>, core: Option<usize>) -> Result<Writer> {
+        let (logs, blocks_bytes_max) = match serves {
+            Serves::OneLog(_) => (Logs::One, None),
+            Serves::Engine { blocks_bytes_max } => (Logs::Many, Some(blocks_bytes_max)),
+        };
+        let failed = |source| Error::io("start the writer thread for", serves.path(), source);
         let id = WriterId::new();
         let (pinned_sender, pinned) = sync_channel(1);
-        let (commands, received) = channel();
+        let (new_logs, received) = channel();
         let asked = Arc::new(AtomicBool::new(false));
         let asked_here = Arc::clone(&asked);
         let handle = own_thread::spawn("diolog-writer", Role::Writer(id), move || {
@@ -55,17 +77,16 @@ impl Writer {
             // The starter waits for this.
             let _ = pinned_sender.send(refused.map_or(Ok(()), |core| Err(refused_core(core))));
             if refused.is_none() {
-                let logs = blocks_bytes_max.map_or(Logs::One, |_| Logs::Many);
                 let devices = DeviceSet::new(logs, move || affinity.apply());
                 let pool = blocks_bytes_max.map(|bytes_max| Pool::new(bytes_max, devices.clone()));
                 serve(&received, Resources { devices, pool }, &asked_here);
             }
         })
-        .map_err(|source| start_failed(path, source))?;
-        pinned.recv().map_err(|_| start_failed(path, thread_ended()))??;
+        .map_err(failed)?;
+        pinned.recv().map_err(|_| failed(thread_ended()))??;
         let thread = handle.thread().clone();
-        let (commands, handle) = (Mutex::new(Some(commands)), Mutex::new(Some(handle)));
-        Ok(Writer { id, made_in: MadeIn::this_process(), thread, asked, commands, handle })
+        let (new_logs, handle) = (Mutex::new(Some(new_logs)), Mutex::new(Some(handle)));
+        Ok(Writer { id, made_in: MadeIn::this_process(), thread, asked, new_logs, handle })
     }
 
     /// Which writer this is.
@@ -81,16 +102,16 @@ impl Writer {
     /// Gives the thread a log, and waits until its device is made.
     ///
     /// # Errors
-    /// The error that making the device failed with; [`Error::Closed`] after [`close`](Self::close).
+    /// The error that making the device failed with; [`Error::Closed`] after [`take_no_more_logs`](Self::take_no_more_logs).
     pub(crate) fn add(&self, begin: Begin) -> Result<()> {
         let path = begin.shared.settings.config.path.clone();
-        let ended = || start_failed(&path, thread_ended());
+        let ended = || Error::io("reach the writer thread for", &path, thread_ended());
         let (thread, asked) = (self.thread.clone(), Arc::clone(&self.asked));
         begin.shared.set_writer(OwnWriter { thread, id: self.id, asked });
         let (begun_sender, begun) = sync_channel(1);
-        match &*lock(&self.commands) {
-            Some(commands) => {
-                commands.send(Command::Add(Box::new(begin), begun_sender)).map_err(|_| ended())?;
+        match &*lock(&self.new_logs) {
+            Some(new_logs) => {
+                new_logs.send(NewLog { begin: Box::new(begin), answer: begun_sender }).map_err(|_| ended())?;
             }
             None => {
                 begin.undo();
@@ -103,13 +124,13 @@ impl Writer {
 
     /// Whether the thread takes no more logs.
     pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.commands).is_none()
+        lock(&self.new_logs).is_none()
     }
 
     /// Makes the thread end with its last log. Returns its handle, unless that was taken before.
-    pub(crate) fn close(&self) -> Option<JoinHandle<()>> {
-        *lock(&self.commands) = None;
-        // A thread that sleeps with logs looks for commands when it wakes; one without logs waits for them.
+    pub(crate) fn take_no_more_logs(&self) -> Option<JoinHandle<()>> {
+        *lock(&self.new_logs) = None;
+        // A thread that sleeps with logs looks for new_logs when it wakes; one without logs waits for them.
         self.thread.unpark();
         lock(&self.handle).take()
     }
@@ -120,16 +141,12 @@ impl Drop for Writer {
         if self.is_forked() {
             // The other end is in the parent, with locks that its threads may have held. The child has no thread to
             // detach.
-            mem::forget(self.commands.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+            mem::forget(self.new_logs.get_mut().unwrap_or_else(PoisonError::into_inner).take());
             mem::forget(self.handle.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         } else {
-            drop(self.close());
+            drop(self.take_no_more_logs());
         }
     }
-}
-
-fn start_failed(path: &Path, source: io::Error) -> Error {
-    Error::io("start the writer thread for", path, source)
 }
 
 /// The error after a panic on the thread, which is a bug in diolog.

@@ -23,12 +23,11 @@ const ALLOWED: &[(&str, &str)] = &[
     ("callsite", "format level sync sys"),
     ("claim", "appendable attempt clock format level outcome producer ring shared waiting"),
     ("clock", "sys"),
-    ("common_ring", "appendable attempt config delays error gate level outcome recorder ring shared sync"),
+    ("common_ring", "appendable attempt config error gate level outcome recorder ring shared sync waiting"),
     ("config", "device error format grouped level levels listen ring rotate_at sys"),
     ("crash", "callsite clock error format grouped ring sync sys"),
     ("delays", ""),
     ("device", "buffer error own_thread sys"),
-    ("elsewhere", "appendable callsite format level render ring sync"),
     ("ends", "own_thread shared sync sys"),
     ("engine", "clock config crash ends error logger opening own_thread ring segment stats writer"),
     ("error", "grouped sys"),
@@ -52,8 +51,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("listen", "callsite clock delays error format grouped letters level own_thread render stats sync sys"),
     (
         "logger",
-        "appendable clock config device elsewhere ends error format gate level levels opening outcome \
-         producer producer_builder recovery segment shared stats sync thread_local writer",
+        "appendable clock config device ends error format gate level levels opening outcome \
+         producer producer_builder recovery segment shared sink stats sync thread_local writer",
     ),
     ("macros", "callsite event expansion fields level lib limit outcome template"),
     (
@@ -63,7 +62,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ),
     ("outcome", ""),
     ("own_thread", "sys"),
-    ("producer", "appendable attempt clock config elsewhere fields gate level outcome recorder ring shared waiting"),
+    ("producer", "appendable attempt clock config fields gate level outcome recorder ring shared sink waiting"),
     ("producer_builder", "error producer shared thread_local"),
     ("reader", "error format grouped level levels render sys"),
     ("recorder", "block clock error level ring segment snapshot stats sync sys"),
@@ -76,18 +75,16 @@ const ALLOWED: &[(&str, &str)] = &[
     ("segment", "block buffer clock delays error format grouped own_thread rotate_at sync sys"),
     (
         "shared",
-        "admission appendable callsite clock config elsewhere error flush gate level listen own_thread \
-         recorder recovery registry ring stats sync",
+        "admission appendable callsite clock config error flush gate level listen own_thread \
+         recorder recovery registry ring sink stats sync",
     ),
+    ("sink", "appendable callsite format level render ring sync"),
     ("snapshot", "block buffer error format segment sys"),
     ("stats", "device error format grouped level sync sys"),
     ("sync", ""),
     ("sys", "sync"),
     ("template", ""),
-    (
-        "thread_local",
-        "appendable attempt common_ring elsewhere error fields format gate level outcome producer shared sys",
-    ),
+    ("thread_local", "appendable attempt common_ring error fields format gate level outcome producer shared sink sys"),
     ("waiting", "attempt config delays outcome ring shared"),
     (
         "writer",

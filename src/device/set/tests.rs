@@ -393,9 +393,9 @@ fn a_lost_ring_moves_every_view_down_and_later_ones_too() {
             [DeviceKind::IoUring, DeviceKind::IoUring, DeviceKind::Buffered].map(|kind| view(&set, kind, 1));
         assert_writes(&mut *one, directory.path(), "before");
         forbid(libc::SYS_io_uring_enter, libc::EPERM);
-        assert!(!set.take_loss());
+        assert!(!set.take_break());
         assert_writes(&mut *one, directory.path(), "after");
-        assert!(set.take_loss() && !set.take_loss());
+        assert!(set.take_break() && !set.take_break());
         two.reap(&mut Vec::new());
         buffered.reap(&mut Vec::new());
         let later = view(&set, DeviceKind::IoUring, 2);

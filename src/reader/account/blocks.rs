@@ -259,8 +259,8 @@ impl RunBlocks {
     }
 
     /// Takes in a block that is there by its header, and whose records nobody wants.
-    pub(super) fn pass_over_unread(&mut self, block: &BlockLocation, debris: &Debris) {
-        self.passed_over.unread += 1;
+    pub(super) fn pass_over_unwanted(&mut self, block: &BlockLocation, debris: &Debris) {
+        self.passed_over.unwanted += 1;
         self.take_present(block, debris, block.header.in_flight.get());
     }
 

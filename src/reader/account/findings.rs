@@ -13,19 +13,27 @@ use crate::grouped::counted;
 use super::super::report::{BlockCounts, Severity};
 use super::testimony::{Fate, Missing};
 
-/// A position in a file.
+/// Where a fact was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) path: Arc<Path>,
-    /// `None` if it is only known to be in this file or in one before it.
-    pub(crate) offset: Option<u64>,
-    /// How many files are missing from this one on; 0 if it is there.
-    pub(crate) files_missing: u64,
+    pub(crate) place: Place,
+}
+
+/// A place in a file, or instead of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At this offset.
+    At(u64),
+    /// In the file or in one before it: more is not known.
+    UpToHere,
+    /// The file is missing: this many files, from this one on.
+    Missing(u64),
 }
 
 impl Location {
     pub(crate) fn at(path: &Arc<Path>, offset: u64) -> Location {
-        Location { path: Arc::clone(path), offset: Some(offset), files_missing: 0 }
+        Location { path: Arc::clone(path), place: Place::At(offset) }
     }
 
     pub(crate) fn start_of(path: &Arc<Path>) -> Location {
@@ -60,7 +68,7 @@ pub(super) struct PassedOverBlocks {
     /// Blocks and files that are there, and that only a newer diolog can read.
     pub(super) newer: u64,
     /// Blocks that were left unread, because nobody wants their records.
-    pub(super) unread: u64,
+    pub(super) unwanted: u64,
 }
 
 /// Something that is not as it should be, or worth a note.

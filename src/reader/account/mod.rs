@@ -30,7 +30,7 @@ use findings::{Fact, NoCounts};
 use producers::ProducerAccounts;
 
 pub(crate) use blocks::{Before, RunEnd, Trailing};
-pub(crate) use findings::Location;
+pub(crate) use findings::{Location, Place};
 pub(crate) use gaps::SequenceGap;
 pub(crate) use times::{ShardTimes, out_of_bounds};
 
@@ -166,9 +166,9 @@ impl Account {
     }
 
     /// Passes over a block that is there by its header, and whose records nobody wants.
-    pub(super) fn pass_over_unread(&mut self, block: &BlockLocation, debris: &Debris) {
+    pub(super) fn pass_over_unwanted(&mut self, block: &BlockLocation, debris: &Debris) {
         self.report.unread_blocks += 1;
-        self.blocks.pass_over_unread(block, debris);
+        self.blocks.pass_over_unwanted(block, debris);
         self.report_observed();
     }
 
@@ -186,7 +186,7 @@ impl Account {
     /// Compares the counts in a good block's header with what the block holds.
     fn compare_claims(&mut self, block: &BlockLocation, loaded: &Loaded, location: &Location) {
         let (records, shards) = (block.header.records.get(), block.header.shards.get());
-        if loaded.unread.invalid == 0
+        if loaded.passed_over.invalid == 0
             && (u64::from(records) != loaded.records_found || u64::from(shards) != loaded.shards_found)
         {
             let (found, of_shards) = (loaded.records_found, loaded.shards_found);
@@ -227,7 +227,7 @@ impl Account {
 
     /// Takes the writer's own records of an intact block, but for the counts in them.
     fn take_writer_records(&mut self, loaded: &Loaded, location: &Location) {
-        self.count_unread_at(&loaded.unread, location);
+        self.count_passed_over_at(&loaded.passed_over, location);
         self.producers.rows_incomplete |= loaded.rows_incomplete;
         let report = self.report.current_run();
         loaded.rows.iter().chain(&loaded.ends).for_each(|row| self.producers.take_name(row, report));
@@ -249,25 +249,25 @@ impl Account {
     }
 
     /// Counts records that were passed over while records were read.
-    pub(super) fn count_unread(&mut self, unread: &PassedOver) {
-        if !unread.is_empty() {
-            self.count_unread_at(unread, &self.before_here());
+    pub(super) fn count_passed_over(&mut self, passed_over: &PassedOver) {
+        if !passed_over.is_empty() {
+            self.count_passed_over_at(passed_over, &self.before_here());
         }
     }
 
-    /// As [`count_unread`](Self::count_unread), if it is known where they are.
-    pub(super) fn count_unread_at(&mut self, unread: &PassedOver, at: &Location) {
-        self.report.skipped += unread.skipped;
-        self.report.unreadable += unread.invalid;
-        self.report.newer_records += unread.newer;
-        if unread.invalid > 0 {
-            self.report_fact(&Fact::InvalidRecords(unread.invalid), at);
+    /// As [`count_passed_over`](Self::count_passed_over), if it is known where they are.
+    pub(super) fn count_passed_over_at(&mut self, passed_over: &PassedOver, at: &Location) {
+        self.report.skipped += passed_over.skipped;
+        self.report.unreadable += passed_over.invalid;
+        self.report.newer_records += passed_over.newer;
+        if passed_over.invalid > 0 {
+            self.report_fact(&Fact::InvalidRecords(passed_over.invalid), at);
         }
-        if let Some(newer) = unread.shown_by {
+        if let Some(newer) = passed_over.shown_by {
             self.report_fact(&Fact::NewerRecords(newer), at);
         }
-        if unread.undefined > 0 {
-            self.report_fact(&Fact::UndefinedCallsites(unread.undefined), at);
+        if passed_over.undefined > 0 {
+            self.report_fact(&Fact::UndefinedCallsites(passed_over.undefined), at);
         }
     }
 
@@ -277,12 +277,12 @@ impl Account {
     }
 
     fn before_here(&self) -> Location {
-        Location { offset: None, ..self.blocks.last_segment() }
+        Location { place: Place::UpToHere, ..self.blocks.last_segment() }
     }
 
     /// Reports that a part of a file could not be read. The blocks around it show what was lost. A file that could not
     /// be opened is accounted for when its turn comes.
-    pub(super) fn report_unread(&mut self, error: &Error) {
+    pub(super) fn report_read_error(&mut self, error: &Error) {
         if let Error::Io { path, offset: Some(offset), .. } = error {
             self.report.add_finding(Severity::Unconfirmed, path.clone(), Some(*offset), error.to_string());
         }
@@ -302,8 +302,9 @@ impl Account {
         observed.facts.iter().for_each(|(fact, at)| self.report_fact(fact, at));
         let report = self.report.current_run();
         // Their final counts may be in a block that was left unread.
-        let shows_ends = clean_end && self.blocks.passed_over.unread == 0;
-        let unended = self.producers.conclude(&mut report.producers).filter(|_| shows_ends);
+        let shows_ends = clean_end && self.blocks.passed_over.unwanted == 0;
+        self.producers.fill_in(&mut report.producers);
+        let unended = report.producers.iter().find(|row| !row.ended).map(|row| row.id).filter(|_| shows_ends);
         // A hostile file can claim any counts, so sums saturate.
         report.records =
             report.producers.iter().map(|row| row.records).fold(report.folded_records, u64::saturating_add);
@@ -358,16 +359,17 @@ impl Account {
     }
 
     fn report_fact(&mut self, fact: &Fact, at: &Location) {
-        if fact.newer().is_none_or(|newer| self.newer.insert(newer)) {
-            let (severity, mut what) = fact.describe();
-            let offset = at.offset.filter(|_| at.files_missing == 0);
-            match at.files_missing {
-                0 if at.offset.is_none() => what.push_str(", in this file or before it"),
-                0 => {}
-                1 => what = format!("is missing: {what}"),
-                files => what = format!("is missing, and {} after it: {what}", counted(files - 1, "file")),
-            }
-            self.report.add_finding(severity, at.path.to_path_buf(), offset, what);
+        let is_repeated = fact.newer().is_some_and(|newer| !self.newer.insert(newer));
+        if is_repeated {
+            return;
         }
+        let (severity, what) = fact.describe();
+        let (offset, what) = match at.place {
+            Place::At(offset) => (Some(offset), what),
+            Place::UpToHere => (None, format!("{what}, in this file or before it")),
+            Place::Missing(1) => (None, format!("is missing: {what}")),
+            Place::Missing(files) => (None, format!("is missing, and {} after it: {what}", counted(files - 1, "file"))),
+        };
+        self.report.add_finding(severity, at.path.to_path_buf(), offset, what);
     }
 }

@@ -181,7 +181,7 @@ impl ProducerAccounts {
         let report = &mut run.producers[at];
         report.ended = true;
         let fault = self.compare(at, row, passed_over, report);
-        self.find_gap(at, row.next_sequence, None, &[], Some(row));
+        self.find_gap(at, row.next_sequence, GapEnd::FinalCounts(row));
         let parts = [row.records, row.dropped, row.overwritten, row.unwritten];
         let sum = parts.into_iter().fold(0_u128, |sum, part| sum + u128::from(part));
         let differs = sum != u128::from(row.next_sequence);
@@ -234,14 +234,14 @@ impl ProducerAccounts {
         state.placed.begin(base.attempts);
         let found = base.records.saturating_add(state.found).saturating_add(state.damaged);
         let mut fault = None;
-        let is_after_unread = passed_over.unread > state.passed_over.unread;
-        if is_after_unread {
+        let is_after_unwanted = passed_over.unwanted > state.passed_over.unwanted;
+        if is_after_unwanted {
             // It is not known which of the numbers are in the blocks that were left unread.
             state.placed.place(row.next_sequence);
         }
         if row.records > found {
             let uncounted = row.records - found;
-            if is_after_unread {
+            if is_after_unwanted {
                 state.found += uncounted;
             } else if passed_over.missing > state.passed_over.missing {
                 state.damaged += uncounted;
@@ -292,21 +292,13 @@ impl ProducerAccounts {
         state.found = state.found.saturating_add(records);
         report.first_sequence.get_or_insert(first);
         report.last_sequence = Some(state.next - 1);
-        self.find_gap(at, first, Some(index), &loaded.gaps, None);
+        self.find_gap(at, first, GapEnd::Shard { index, records: &loaded.gaps });
         self.states[at].placed.place(first + records);
         self.contradict(at, fault);
     }
 
-    /// Finds the gap in the numbers of the producer at `at` before `end`, which is the first number of the shard
-    /// `before_shard`, or, with the `last` counts, the number after the last one.
-    fn find_gap(
-        &mut self,
-        at: usize,
-        end: u64,
-        before_shard: Option<usize>,
-        records: &[GapRecord],
-        last: Option<&ProducerRow>,
-    ) {
+    /// Finds the gap in the numbers of the producer at `at` before the number `end`.
+    fn find_gap(&mut self, at: usize, end: u64, ended_by: GapEnd<'_>) {
         let Progress { producer, base, placed, .. } = &mut self.states[at];
         if !self.wants_gaps {
             return placed.place(end);
@@ -315,7 +307,11 @@ impl ProducerAccounts {
         let dropped = before.dropped.min(before.losses());
         let overwritten = before.losses() - dropped;
         let before = Losses { dropped_by: before.dropped_by.at_most(dropped), overwritten, others: 0 };
-        placed.find(producer.id, end, records, last.map(|row| (row, before)), |numbers, cause| {
+        let (before_shard, records, last) = match ended_by {
+            GapEnd::Shard { index, records } => (Some(index), records, None),
+            GapEnd::FinalCounts(row) => (None, &[][..], Some((row, before))),
+        };
+        placed.find(producer.id, end, records, last, |numbers, cause| {
             self.gaps.push(SequenceGap {
                 producer: Arc::clone(producer),
                 first_sequence: numbers.start,
@@ -336,15 +332,15 @@ impl ProducerAccounts {
         }
     }
 
-    /// Fills in the rows as of now. Returns the first producer without final counts.
-    pub(super) fn conclude(&self, rows: &mut [ProducerReport]) -> Option<u32> {
+    /// Fills in the rows as of now.
+    pub(super) fn fill_in(&self, rows: &mut [ProducerReport]) {
         assert!(
             self.states.len() == rows.len(),
             "the report has {} rows for {} producers",
             rows.len(),
             self.states.len()
         );
-        for (state, row) in self.states.iter().zip(&mut *rows) {
+        for (state, row) in self.states.iter().zip(rows) {
             let base = state.base.unwrap_or_default();
             row.attempted = state.next.max(base.attempts);
             row.retired = base.attempts;
@@ -356,8 +352,15 @@ impl ProducerAccounts {
             row.damaged = state.damaged;
             row.holds = !state.is_contradicted;
         }
-        rows.iter().find(|row| !row.ended).map(|row| row.id)
     }
+}
+
+/// What shows that numbers before it are missing.
+enum GapEnd<'a> {
+    /// The first number of the block's shard `index`. The block's records of gaps explain them.
+    Shard { index: usize, records: &'a [GapRecord] },
+    /// The producer's final counts.
+    FinalCounts(&'a ProducerRow),
 }
 
 fn declare(report: &mut ProducerReport, row: &ProducerRow) {

@@ -23,6 +23,13 @@ pub(super) struct Missing<P> {
     pub(super) may_have_come: bool,
 }
 
+impl<P> Missing<P> {
+    /// Its fate once a later block says that it was durable.
+    fn fate_if_durable(&self) -> Fate {
+        if self.may_have_come { Fate::Late } else { Fate::Lost }
+    }
+}
+
 /// The fate of a missing stretch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -69,9 +76,8 @@ impl<P: Clone> Testimony<P> {
     fn parts(&self, missing: &Missing<P>, undecided: Fate) -> impl Iterator<Item = (Fate, Missing<P>)> + use<P> {
         let Range { start, end } = missing.numbers;
         let durable_end = self.durable_below.clamp(start, end);
-        let durable = if missing.may_have_come { Fate::Late } else { Fate::Lost };
         let part = |fate, numbers| (fate, Missing { numbers, ..missing.clone() });
-        let parts = [part(durable, start..durable_end), part(undecided, durable_end..end)];
+        let parts = [part(missing.fate_if_durable(), start..durable_end), part(undecided, durable_end..end)];
         parts.into_iter().filter(|(_, missing)| !missing.numbers.is_empty())
     }
 
@@ -86,7 +92,7 @@ impl<P: Clone> Testimony<P> {
         let is_durable = |missing: &&Missing<P>| missing.numbers.end <= self.durable_below;
         let durable = self.open.iter().take_while(is_durable).count();
         for missing in self.open.drain(..durable) {
-            decided(if missing.may_have_come { Fate::Late } else { Fate::Lost }, missing);
+            decided(missing.fate_if_durable(), missing);
         }
     }
 

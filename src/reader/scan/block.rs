@@ -72,15 +72,15 @@ impl PassedOver {
     /// registers.
     #[cold]
     #[inline(never)]
-    pub(super) fn no_message(kind: u8) -> PassedOver {
-        let mut unread = PassedOver::default();
+    pub(super) fn of_unknown_kind(kind: u8) -> PassedOver {
+        let mut passed_over = PassedOver::default();
         match Kind::from_u8(kind) {
-            Err(UnknownKind::Skippable) => unread.skipped = 1,
-            Err(UnknownKind::Newer(newer)) => unread.add_newer(newer, 1),
+            Err(UnknownKind::Skippable) => passed_over.skipped = 1,
+            Err(UnknownKind::Newer(newer)) => passed_over.add_newer(newer, 1),
             // A kind of the writer's own, in a producer's shard.
-            Ok(_) | Err(UnknownKind::None) => unread.invalid = 1,
+            Ok(_) | Err(UnknownKind::None) => passed_over.invalid = 1,
         }
-        unread
+        passed_over
     }
 
     pub(super) fn add_newer(&mut self, newer: Newer, records: u32) {
@@ -120,7 +120,7 @@ pub(crate) struct Loaded {
     /// The records in them, as their headers say.
     pub(crate) records_found: u64,
     /// The writer's own records that were passed over, and records that no shard accounts for.
-    pub(crate) unread: PassedOver,
+    pub(crate) passed_over: PassedOver,
     /// Whether there may be rows and final counts among the records that only a newer diolog can read.
     pub(crate) rows_incomplete: bool,
 }
@@ -218,9 +218,9 @@ impl Loaded {
                     self.take_writer_records(records, count, known);
                 }
                 // Its records are plain: there is no callsite for them.
-                (WRITER_PRODUCER, Encoding::Packed) => self.unread.invalid += u64::from(count),
+                (WRITER_PRODUCER, Encoding::Packed) => self.passed_over.invalid += u64::from(count),
                 (WRITER_PRODUCER, Encoding::Newer(newer)) => {
-                    self.unread.add_newer(newer, count);
+                    self.passed_over.add_newer(newer, count);
                     self.rows_incomplete = true;
                 }
                 (producer, _) => self.shards.push(Shard {
@@ -237,14 +237,14 @@ impl Loaded {
         }
         // The block's header counts the records after the last shard that can be read.
         let missing = u64::from(header.records.get()).saturating_sub(self.records_found);
-        self.unread.invalid += missing.max(u64::from(!rest.is_empty()));
+        self.passed_over.invalid += missing.max(u64::from(!rest.is_empty()));
         self.bytes = bytes;
     }
 
     fn take_writer_records(&mut self, mut bytes: &[u8], count: u32, known: &mut KnownCallsites) {
         for taken in 0..count {
             let Ok((header, payload, rest)) = RecordHeader::split(bytes) else {
-                self.unread.invalid += u64::from(count - taken);
+                self.passed_over.invalid += u64::from(count - taken);
                 return;
             };
             bytes = rest;
@@ -256,7 +256,7 @@ impl Loaded {
                 Ok(Kind::WallAnchor) => WallAnchor::decode(payload).map(|anchor| self.anchors.push(anchor)),
                 Ok(Kind::Status) => Status::decode(payload).map(|status| self.statuses.push(status)),
                 Ok(Kind::Gap) if self.gaps.len() == GAPS_MAX => {
-                    self.unread.skipped += 1;
+                    self.passed_over.skipped += 1;
                     continue;
                 }
                 Ok(Kind::Gap) => GapRecord::decode(payload).map(|gap| self.gaps.push(gap)),
@@ -276,17 +276,17 @@ impl Loaded {
                 }
                 Ok(Kind::Message | Kind::Structured) | Err(UnknownKind::None) => None,
                 Err(UnknownKind::Skippable) => {
-                    self.unread.skipped += 1;
+                    self.passed_over.skipped += 1;
                     continue;
                 }
                 Err(UnknownKind::Newer(newer)) => {
-                    self.unread.add_newer(newer, 1);
+                    self.passed_over.add_newer(newer, 1);
                     self.rows_incomplete = true;
                     continue;
                 }
             };
             if taken.is_none() {
-                self.unread.invalid += 1;
+                self.passed_over.invalid += 1;
             }
         }
     }
@@ -303,6 +303,6 @@ impl Loaded {
         (self.refusals, self.figures) = (None, None);
         self.producer_figures.clear();
         (self.shards_found, self.records_found, self.own_end) = (0, 0, 0);
-        (self.unread, self.rows_incomplete) = (PassedOver::default(), false);
+        (self.passed_over, self.rows_incomplete) = (PassedOver::default(), false);
     }
 }

@@ -5,9 +5,9 @@
 mod segment_file;
 mod cursor;
 mod block;
-mod messages;
+mod records;
 
 pub(crate) use block::{Loaded, PassedOver, Shard};
 pub(crate) use cursor::{BlockLocation, Cursor, Debris, Found, Scanned};
-pub(crate) use messages::{Message, Messages, newer_in};
+pub(crate) use records::{ShardRecord, ShardRecords, newer_in};
 pub(crate) use segment_file::{Chunk, SegmentFile};

@@ -71,7 +71,7 @@ fn records_are_taken_by_level_target_producer_fields_and_text() {
 #[test]
 fn shards_without_a_wanted_callsite_or_message_are_not_decoded() {
     let mut run = TestRun::with_segment(1);
-    // Values that are none of the callsite's: whoever decodes the shard notices.
+    // Values that are none of the callsite's: a reader notices when it decodes the shard.
     run.block(Block::new().packed(1, 10, 7, &[], b"").define(7, "order {id}", &[("id", UNSIGNED)]));
     run.block(Block::new().packed(1, 20, 8, &[UNSIGNED], &number(2)).define(8, "{n}", &[("n", UNSIGNED)]));
     let directory = written(&[run.close()]);

@@ -11,12 +11,12 @@ pub(super) struct Live {
     /// Whether a logger had the log open when that was asked last.
     pub(super) in_use: InUse,
     /// Whether the caller has read to the end, and has asked for more.
-    came_back: bool,
+    reached_end_before: bool,
     /// All blocks of the run below this number were known to be durable before the plan looked for them, so a missing
     /// one of them is lost. A missing block from this number on may have been written since.
     durable_at_look: u64,
     /// Blocks below this number are not waited for any more.
-    given_up_below: u64,
+    skipped_below: u64,
     /// Whether the files were looked at after the last logger had gone.
     looked_after_logger: bool,
     /// The block for which the walk has stopped: it may still come.
@@ -38,9 +38,9 @@ impl Live {
     pub(super) fn new(in_use: InUse) -> Live {
         Live {
             in_use,
-            came_back: false,
+            reached_end_before: false,
             durable_at_look: 0,
-            given_up_below: 0,
+            skipped_below: 0,
             looked_after_logger: false,
             awaited: None,
         }
@@ -48,23 +48,23 @@ impl Live {
 
     /// Begins a run.
     pub(super) fn start_run(&mut self) {
-        (self.durable_at_look, self.given_up_below, self.awaited) = (0, 0, None);
+        (self.durable_at_look, self.skipped_below, self.awaited) = (0, 0, None);
     }
 
     /// Whether the caller has read to the end before, and come back.
-    pub(super) fn came_back(&self) -> bool {
-        self.came_back
+    pub(super) fn reached_end_before(&self) -> bool {
+        self.reached_end_before
     }
 
     /// Whether a logger is writing, or was when the caller had read everything. Then zeros follow the last block:
     /// reading them is useless, and would cache pages that the logger is about to write.
     pub(super) fn is_written(&self) -> bool {
-        self.came_back || self.in_use == InUse::Yes
+        self.reached_end_before || self.in_use == InUse::Yes
     }
 
     /// Whether a block of the run may come after its place was looked at.
     pub(super) fn may_come_late(&self) -> bool {
-        self.came_back || self.in_use != InUse::No
+        self.reached_end_before || self.in_use != InUse::No
     }
 
     /// A missing block below this number is lost if a later block says that it was durable.
@@ -82,7 +82,7 @@ impl Live {
             let is_lost = !self.may_come_late() || self.durable_at_look > missing;
             return if is_lost { Decision::Gone } else { Decision::LookAgain };
         }
-        if missing < self.given_up_below {
+        if missing < self.skipped_below {
             return Decision::Gone;
         }
         self.in_use = in_use();
@@ -96,7 +96,7 @@ impl Live {
 
     /// Notes that the plan now looks once more for all blocks that were not read. The blocks below `durable_below` are
     /// known to be durable at this time.
-    pub(super) fn note_look(&mut self, durable_below: u64) {
+    pub(super) fn note_rewind(&mut self, durable_below: u64) {
         self.durable_at_look = self.durable_at_look.max(durable_below);
         self.awaited = None;
     }
@@ -104,14 +104,14 @@ impl Live {
     /// Notes that the caller asks for more. `left_some`: the walk has left segments unread that are there.
     pub(super) fn note_return(&mut self, in_use: InUse, left_some: bool) {
         // If the walk has stopped for a missing block, it has not reached the end.
-        self.came_back |= self.awaited.is_none() && !left_some;
+        self.reached_end_before |= self.awaited.is_none() && !left_some;
         (self.in_use, self.looked_after_logger) = (in_use, false);
     }
 
-    /// Gives up the block before which the walk has stopped. Returns whether there is one.
-    pub(super) fn give_up_awaited(&mut self) -> bool {
+    /// Skips the block before which the walk has stopped. Returns whether there is one.
+    pub(super) fn skip_awaited(&mut self) -> bool {
         let Some(missing) = self.awaited.take() else { return false };
-        self.given_up_below = missing.saturating_add(1);
+        self.skipped_below = missing.saturating_add(1);
         true
     }
 }
@@ -126,7 +126,7 @@ mod tests {
         for in_use in [InUse::Yes, InUse::Unknown, InUse::Yes] {
             assert_eq!(live.decide(5, 5, || in_use), Decision::Awaited);
             assert_eq!(live.awaited, Some(5));
-            live.note_look(5);
+            live.note_rewind(5);
             assert_eq!(live.awaited, None);
         }
         assert_eq!(live.decide(5, 5, || InUse::No), Decision::LookAgain);
@@ -138,7 +138,7 @@ mod tests {
     fn a_block_that_was_durable_is_looked_for_once_more_before_it_is_lost() {
         let mut live = Live::new(InUse::Yes);
         assert_eq!(live.decide(5, 6, || unreachable!("it is not in flight")), Decision::LookAgain);
-        live.note_look(6);
+        live.note_rewind(6);
         assert_eq!(live.decide(5, 6, || unreachable!("it is not in flight")), Decision::Gone);
         assert_eq!(live.proves_below(), 6);
         let mut unused = Live::new(InUse::No);
@@ -148,9 +148,9 @@ mod tests {
     #[test]
     fn a_block_that_was_given_up_is_not_awaited_again_and_the_next_one_is() {
         let mut live = Live::new(InUse::Unknown);
-        assert!(!live.give_up_awaited(), "none is awaited");
+        assert!(!live.skip_awaited(), "none is awaited");
         assert_eq!(live.decide(5, 5, || InUse::Unknown), Decision::Awaited);
-        assert!(live.give_up_awaited());
+        assert!(live.skip_awaited());
         assert_eq!(live.decide(5, 5, || InUse::Unknown), Decision::Gone);
         assert_eq!(live.decide(6, 6, || InUse::Unknown), Decision::Awaited);
         live.start_run();
@@ -163,7 +163,7 @@ mod tests {
         live.decide(5, 5, || InUse::Unknown);
         live.note_return(InUse::Unknown, false);
         assert!(!live.is_written(), "what follows is searched to the file's end");
-        live.note_look(5);
+        live.note_rewind(5);
         live.note_return(InUse::No, false);
         assert!(live.is_written() && live.may_come_late());
     }

@@ -3,7 +3,7 @@
 //!
 //! The reader and `verify` share it. The reader merges the records of the blocks, and may ask for more later; `verify`
 //! does neither. The walk never waits: it stops before a block that may still come, and its caller decides whether to
-//! look again ([`Walk::look_again`], [`Walk::look_for_more`]) or to continue without it ([`Walk::give_up_awaited`]).
+//! look again ([`Walk::rewind_to_unread`], [`Walk::look_for_more`]) or to continue without it ([`Walk::skip_awaited`]).
 
 mod discover;
 mod live;
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::format::{BlockFlags, MERGE_BYTES_MAX, segment_file_name};
 use crate::sys::AtPath;
 
-use super::account::{Account, Before, Location, RunEnd, Trailing};
+use super::account::{Account, Before, Location, Place, RunEnd, Trailing};
 use super::callsites::KnownCallsites;
 use super::files::{Run, Segment, suspicions};
 use super::record::{RunContext, RunId};
@@ -76,7 +76,7 @@ pub(super) struct Walk {
     pub(super) account: Account,
     /// The run that is being read; none before the first, between two, and after the last.
     reading: Option<Reading>,
-    /// What the records of the run that was begun last have in common.
+    /// Shared by the records of the run that was begun last.
     pub(super) context: RunContext,
     /// Set if the last run may grow, because a logger may have the log open or the caller may ask for more. Otherwise
     /// the walk looks once for each block, and each run ends for good.
@@ -157,7 +157,7 @@ impl Walk {
             if !matches!(step, Ok(Some(Step::RunEnd))) {
                 self.reading = Some(reading);
             }
-            let step = step.inspect_err(|error| self.account.report_unread(error))?;
+            let step = step.inspect_err(|error| self.account.report_read_error(error))?;
             match step {
                 None => {}
                 Some(Step::End) if self.logger_has_gone() => self.look_for_more()?,
@@ -178,8 +178,8 @@ impl Walk {
         if self.runs.holds_back() { Step::Awaited } else { Step::End }
     }
 
-    /// Whether the last run has no end, and the logger that had the log open at the last look has gone. It may have
-    /// written the end after that look.
+    /// Whether the last run has no end, and no logger has the log open any more. That logger may have written the end
+    /// after the files were last looked at.
     fn logger_has_gone(&self) -> bool {
         let is_open = self.account.report.runs.last().is_some_and(|run| run.in_use);
         is_open && self.runs.files.in_use() == InUse::No
@@ -199,12 +199,12 @@ impl Walk {
         self.report_suspicions();
     }
 
-    /// Looks once more for all blocks that have not been read: a missing one may have been written.
-    pub(super) fn look_again(&mut self) {
+    /// Lets the next step look again for all blocks that have not been read: a missing one may have been written.
+    pub(super) fn rewind_to_unread(&mut self) {
         self.account.reopen();
         if let Some(mut reading) = self.reading.take() {
             let durable_below = self.durable_below(&reading, None);
-            self.forget_plan(&mut reading, durable_below);
+            self.rewind(&mut reading, durable_below);
             self.reading = Some(reading);
         }
     }
@@ -239,26 +239,26 @@ impl Walk {
         {
             reading.plan.sync()?;
         }
-        self.look_again();
+        self.rewind_to_unread();
         let is_written = self.live.as_ref().is_some_and(Live::is_written);
         self.runs.discover(self.reading.as_mut().map(|reading| &mut reading.run), is_written, &mut self.account.report)
     }
 
-    /// Gives up the block or the header for which the walk has stopped, so that the next step continues without it.
-    /// Returns whether the walk had stopped for one.
+    /// Skips the block or the header for which the walk has stopped: the next step continues without it. Returns whether
+    /// the walk had stopped for one.
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub(super) fn give_up_awaited(&mut self) -> Result<bool> {
-        let mut gave_up = self.live.as_mut().is_some_and(Live::give_up_awaited);
-        if !gave_up && self.runs.holds_back() {
+    pub(super) fn skip_awaited(&mut self) -> Result<bool> {
+        let mut skipped = self.live.as_mut().is_some_and(Live::skip_awaited);
+        if !skipped && self.runs.holds_back() {
             self.runs.decide(self.reading.as_mut().map(|reading| &mut reading.run))?;
-            gave_up = true;
+            skipped = true;
         }
-        if gave_up {
+        if skipped {
             self.account.reopen();
         }
-        Ok(gave_up)
+        Ok(skipped)
     }
 
     /// Reports suspicious files, until more is known.
@@ -287,7 +287,7 @@ impl Walk {
 
     fn start_run(&mut self) -> Option<Reading> {
         let run = self.runs.later.pop_front()?;
-        self.account.start_run(&run, self.live.as_ref().is_some_and(Live::came_back));
+        self.account.start_run(&run, self.live.as_ref().is_some_and(Live::reached_end_before));
         self.context = RunContext::new(run.id);
         if let Some(live) = &mut self.live {
             live.start_run();
@@ -339,7 +339,7 @@ impl Walk {
         }
         if number == expected && self.is_unwanted(reading, block) {
             self.context.anchors.add(block.location.anchor.as_slice());
-            self.account.pass_over_unread(&block.location, &block.debris);
+            self.account.pass_over_unwanted(&block.location, &block.debris);
             self.count_copies(block);
             reading.plan.mark_read(block);
             return Ok(None);
@@ -478,7 +478,10 @@ impl Walk {
         if facts.are_newer(between.clone()) {
             return Before::InNewerFile(path);
         }
-        Before::At(Location { files_missing: facts.missing_at(between), ..Location::start_of(&path) })
+        match facts.missing_at(between) {
+            0 => Before::At(Location::start_of(&path)),
+            files => Before::At(Location { path, place: Place::Missing(files) }),
+        }
     }
 
     /// Ends a segment. `None`: it has nothing for the caller.
@@ -548,7 +551,7 @@ impl Walk {
         let decision = live.decide(missing, durable_below, || self.runs.files.in_use());
         match decision {
             Decision::Gone => {}
-            Decision::LookAgain => self.forget_plan(reading, durable_below),
+            Decision::LookAgain => self.rewind(reading, durable_below),
             Decision::Awaited => {
                 let is_written = self.is_being_written(&reading.run);
                 self.account.conclude(RunEnd::Awaiting, is_written);
@@ -558,11 +561,11 @@ impl Walk {
         decision
     }
 
-    /// Looks once more for all blocks that were not read. The blocks below `durable_below` are known to have been
-    /// durable.
-    fn forget_plan(&mut self, reading: &mut Reading, durable_below: u64) {
+    /// [`rewind_to_unread`](Self::rewind_to_unread) for `reading`, of which the blocks below `durable_below` are known to
+    /// have been durable.
+    fn rewind(&mut self, reading: &mut Reading, durable_below: u64) {
         if let Some(live) = &mut self.live {
-            live.note_look(durable_below);
+            live.note_rewind(durable_below);
         }
         reading.plan.rewind();
     }

@@ -14,7 +14,7 @@ use super::super::callsites::KnownCallsites;
 use super::super::files::{Run, Segment};
 use super::super::record::RunId;
 use super::super::report::Report;
-use super::super::scan::{Chunk, Cursor, Loaded, Message, Messages, Scanned};
+use super::super::scan::{Chunk, Cursor, Loaded, Scanned, ShardRecord, ShardRecords};
 use super::discover::Runs;
 use super::plan::{Item, Plan, Planned};
 
@@ -89,11 +89,11 @@ impl TailBlock<'_> {
     /// Its shards of producers.
     pub(crate) fn shards(&self) -> impl Iterator<Item = TailShard> {
         self.loaded.shards.iter().map(|shard| {
-            let (mut messages, mut message) = (Messages::of(shard), Message::default());
+            let (mut records, mut record) = (ShardRecords::of(shard), ShardRecord::default());
             let mut times = None;
-            while messages.next(self.loaded, &mut message) {
-                let (first_ns, _) = times.unwrap_or((message.timestamp_ns, 0));
-                times = Some((first_ns, message.timestamp_ns));
+            while records.next(self.loaded, &mut record) {
+                let (first_ns, _) = times.unwrap_or((record.timestamp_ns, 0));
+                times = Some((first_ns, record.timestamp_ns));
             }
             let (first_ns, last_ns) = times.unwrap_or_default();
             let (producer, first_sequence) = (shard.producer, shard.first_sequence);

@@ -50,8 +50,8 @@ impl NamedFile {
     }
 
     /// Why the file's name does not lead to it any more, as a clause that follows the name; `None` if it does. Nobody
-    /// would find what is written to a lost file.
-    pub(in crate::segment) fn why_lost(&self) -> Option<&'static str> {
+    /// would find what is written to an unreachable file.
+    pub(in crate::segment) fn why_unreachable(&self) -> Option<&'static str> {
         let deleted = || sys::file::is_deleted(&self.file).then_some("was deleted while in use");
         let Some(id) = self.id else { return deleted() };
         match self.directory.id_of(&self.name) {
@@ -65,7 +65,7 @@ impl NamedFile {
 
     /// Removes the file, unless its name belongs to another file now.
     pub(in crate::segment) fn remove(&self) {
-        if self.why_lost().is_none() {
+        if self.why_unreachable().is_none() {
             // If this fails, the next open removes the unused file.
             let _ = self.directory.remove(&self.name);
         }

@@ -4,8 +4,8 @@
 //!
 //! 1. A [`Words`] is leaked when it is added: it and its words are valid for ever, and its fields never change.
 //! 2. A [`Place`] is leaked when it is added, and never leaves the list. While its state is [`USED`] or [`OPEN`], its
-//!    range or descriptor belongs to the one [`KeptFromChildren`] that has it; only whoever made it [`TAKEN`] changes
-//!    these.
+//!    range or descriptor belongs to the one [`KeptFromChildren`] that has it; only the thread that made it [`TAKEN`]
+//!    changes these.
 //!
 //! The child handler runs in the child alone, on its only thread, maybe inside a signal handler: it takes no lock and
 //! allocates nothing.
@@ -253,7 +253,7 @@ fn replace(base: *mut u8, bytes: usize) {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
     // SAFETY: (2) in the parent the range was the shared mapping, so nothing else is there in this child: either that
-    // mapping, or no mapping at all. Whoever writes there in this child is told that it holds no record of the
+    // mapping, or no mapping at all. Code that writes there in this child is told that it holds no record of the
     // parent's.
     unsafe {
         if mmap_anonymous(base.cast(), bytes, access, flags).is_err() {

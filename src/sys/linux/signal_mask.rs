@@ -1,4 +1,4 @@
-//! Which signals a new thread of the library blocks. Called by whoever starts one.
+//! Which signals a new thread of the library blocks. Called before one is started.
 //!
 //! Invariant that the unsafe code rests on:
 //! 1. A set given to the C library lives on this stack, or in the caller's value, for the whole call.

@@ -430,7 +430,7 @@ fn measure(effort: Effort, clock: AppendClock, producers: &Producers, watcher: &
     (rows, watched_for)
 }
 
-/// What the turns of all rows have in common.
+/// Shared by the turns of all rows.
 struct Turn<'a> {
     repetition: usize,
     count: u32,

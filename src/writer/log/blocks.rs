@@ -17,7 +17,7 @@ use crate::ring::Position;
 use crate::shared::{AwaitedAppends, Shared};
 use crate::writer::callsites;
 use crate::writer::contents::{BlockContents, Share};
-use crate::writer::pipeline::Pipeline;
+use crate::writer::pipeline::{NextBlock, Pipeline};
 use crate::writer::schedule::{FlushInterval, Looked, Schedule};
 use crate::writer::source::{DrainTarget, Source};
 
@@ -299,18 +299,20 @@ impl Blocks {
     /// Gives the device the blocks that wait, as far as it has room. Returns whether it got any.
     pub(super) fn submit(&mut self, now_ns: u64) -> bool {
         let mut any = false;
-        while self.pipeline.prepare_next() {
-            if !self.pipeline.segments.is_header_due() {
-                self.pipeline.submit_next();
-            } else if self.pipeline.fail_lost_segment() {
+        loop {
+            match self.pipeline.prepare_next() {
+                NextBlock::None => return any,
+                NextBlock::Waiting => self.pipeline.submit_next(),
                 // The file was deleted before its first block: nothing is written to a file that nobody finds.
-                break;
-            } else if let Err(error) = self.submit_segment_header(now_ns) {
-                self.pipeline.write_failed(&error);
+                NextBlock::SegmentHeader if self.pipeline.fail_unreachable_segment() => return any,
+                NextBlock::SegmentHeader => {
+                    if let Err(error) = self.submit_segment_header(now_ns) {
+                        self.pipeline.write_failed(&error);
+                    }
+                }
             }
             any = true;
         }
-        any
     }
 
     fn submit_segment_header(&mut self, now_ns: u64) -> io::Result<()> {

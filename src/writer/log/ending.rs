@@ -93,16 +93,17 @@ impl Ending {
                     Phase::Counting
                 }
             }
-            Phase::Counting if blocks.write_all_ends(now_ns) => {
-                blocks.close_filling(now_ns);
-                Phase::Settling
+            Phase::Counting => {
+                if blocks.write_all_ends(now_ns) {
+                    blocks.close_filling(now_ns);
+                    Phase::Settling
+                } else {
+                    before
+                }
             }
-            Phase::Settling
-                if blocks.pipeline.is_durable()
-                    && !blocks.pipeline.fail_lost_segment()
-                    && blocks.write_clean_end(now_ns) =>
-            {
-                Phase::Ending
+            Phase::Settling => {
+                let is_reachable = blocks.pipeline.is_durable() && !blocks.pipeline.fail_unreachable_segment();
+                if is_reachable && blocks.write_clean_end(now_ns) { Phase::Ending } else { before }
             }
             Phase::Ending if blocks.pipeline.is_durable() => Phase::Ended,
             Phase::Leaving if blocks.pipeline.is_durable() => {
@@ -110,7 +111,7 @@ impl Ending {
                 self.reason = Some(rest.to_owned());
                 Phase::Ended
             }
-            Phase::Counting | Phase::Settling | Phase::Ending | Phase::Leaving | Phase::Ended => before,
+            Phase::Ending | Phase::Leaving | Phase::Ended => before,
         };
         if left.is_zero() && self.phase != Phase::Ended {
             let fault = blocks.pipeline.fault().map(|fault| fault.clone().into_error().to_string());
@@ -119,9 +120,9 @@ impl Ending {
         }
         if self.phase == Phase::Ended && self.reason.is_none() {
             self.is_clean = true;
-            // A flush may have been told already, and its error ignored.
-            let loss = blocks.pipeline.loss().map(|loss| loss.clone().into_error());
-            self.reason = loss.map(|error| format!("readers do not find records that were durable: {error}"));
+            // A flush may have returned the error already, and its caller ignored it.
+            let unreachable = blocks.pipeline.unreachable().map(|fault| fault.clone().into_error());
+            self.reason = unreachable.map(|error| format!("readers do not find records that were durable: {error}"));
         }
         self.phase != before
     }

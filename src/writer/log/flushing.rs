@@ -118,14 +118,14 @@ impl Flushes {
         let durable = pipeline.durable_number();
         let any_durable = self.under_way.iter().any(|flush| flush.is_durable(durable));
         if any_durable {
-            pipeline.fail_lost_segment();
+            pipeline.fail_unreachable_segment();
         }
         // Records that are durable in a file that readers do not find: a flush must fail, once.
-        let is_told = any_durable || (pipeline.fault().is_some() && self.any());
-        let loss = if is_told { pipeline.tell_loss() } else { None };
+        let answers_any = any_durable || (pipeline.fault().is_some() && self.any());
+        let unreachable = if answers_any { pipeline.take_unreported() } else { None };
         let (pipeline, fault) = (&*pipeline, pipeline.fault());
         self.under_way.retain(|flush| {
-            let answer = match (&loss, fault) {
+            let answer = match (&unreachable, fault) {
                 (None, _) if flush.is_durable(durable) => Ok(()),
                 (Some(fault), _) | (None, Some(fault)) => Err(fault.clone()),
                 (None, None) => return true,

@@ -76,7 +76,7 @@ impl LogWriter {
             rings.publish_anchor(*published);
         }
         if schedule.segment_check.take_due(now_ns) {
-            blocks.pipeline.fail_lost_segment();
+            blocks.pipeline.fail_unreachable_segment();
             blocks.pipeline.segments.give_back_if_quiet(now_ns);
         }
         let mut worked = blocks.reap(schedule);

@@ -40,11 +40,11 @@ pub(super) struct Health {
     /// Why nothing more becomes durable, while that is so.
     pub(super) fault: Option<FlushFault>,
     /// The kind of the error, if it came from preparing a segment.
-    refused: Option<io::ErrorKind>,
+    preparation_error: Option<io::ErrorKind>,
     /// The wait after the next new segment fails too; zero before any has failed.
     move_delay: Duration,
     /// Whether a new segment has failed too, or none can be had.
-    is_hopeless: bool,
+    new_segment_failed: bool,
     /// Notes for the log. The pipeline takes them.
     pub(super) notes: Vec<Note>,
 }
@@ -67,10 +67,10 @@ impl Health {
         matches!(self.trouble, Trouble::None)
     }
 
-    /// Whether callers should not wait for room any more: after a failed segment the next one has failed too, or none
-    /// can be had.
-    pub(super) fn is_hopeless(&self) -> bool {
-        self.state == State::Failed && self.is_hopeless
+    /// Whether callers should give up waiting for room: after a failed segment the next one has failed too, or none can
+    /// be had.
+    pub(super) fn gives_up_waiting(&self) -> bool {
+        self.state == State::Failed && self.new_segment_failed
     }
 
     /// Adds a note for the log.
@@ -105,7 +105,7 @@ impl Health {
             self.note(StatusCode::Error, format!("cannot write {}: {error}", path.display()));
         }
         self.fault.get_or_insert_with(|| FlushFault::io("write", path, error));
-        self.refused = None;
+        self.preparation_error = None;
         // A file size limit does not count as lack of room here: the same place will never have room.
         let full = is_want_of_room(error) && error.kind() != io::ErrorKind::FileTooLarge;
         self.trouble = match self.trouble {
@@ -113,7 +113,7 @@ impl Health {
             Trouble::Failed { again_at } => Trouble::Failed { again_at },
             _ if !full => {
                 let again_at = Instant::now() + self.move_delay;
-                self.is_hopeless |= !self.move_delay.is_zero();
+                self.new_segment_failed |= !self.move_delay.is_zero();
                 self.move_delay = MOVE_DELAYS.after(self.move_delay);
                 Trouble::Failed { again_at }
             }
@@ -138,13 +138,13 @@ impl Health {
             // Another logger has the log: the message says which.
             other => ("prepare a segment in", directory, &io::Error::other(other.to_string())),
         };
-        if self.fault.is_some() && self.refused.is_none_or(|kind| kind == source.kind()) {
+        if self.fault.is_some() && self.preparation_error.is_none_or(|kind| kind == source.kind()) {
             return false;
         }
-        self.refused = Some(source.kind());
+        self.preparation_error = Some(source.kind());
         self.fault = Some(FlushFault::io(operation, path, source));
         self.state = if is_want_of_room(source) { State::Full } else { State::Failed };
-        self.is_hopeless = self.state == State::Failed;
+        self.new_segment_failed = self.state == State::Failed;
         true
     }
 
@@ -161,8 +161,8 @@ impl Health {
             return false;
         }
         self.trouble = Trouble::None;
-        (self.fault, self.refused) = (None, None);
-        (self.move_delay, self.is_hopeless) = (Duration::ZERO, false);
+        (self.fault, self.preparation_error) = (None, None);
+        (self.move_delay, self.new_segment_failed) = (Duration::ZERO, false);
         self.state = State::Ok;
         self.note(StatusCode::Resumed, "blocks are written again; the refused ones were kept".to_owned());
         true
@@ -203,11 +203,11 @@ mod tests {
         assert!(!health.write_succeeded());
         assert_eq!(health.state, State::Failed);
         assert!(health.needs_new_segment(), "the first new segment is tried at once");
-        assert!(!health.is_hopeless(), "callers wait for it");
+        assert!(!health.gives_up_waiting(), "callers wait for it");
         health.moved();
         refuse(&mut health, io::ErrorKind::Other);
         assert!(!health.needs_new_segment(), "the second one only after a while");
-        assert!(health.is_hopeless());
+        assert!(health.gives_up_waiting());
     }
 
     #[test]

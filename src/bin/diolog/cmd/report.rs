@@ -1,4 +1,4 @@
-//! What `info`, `snapshots`, `verify` and `recover` have in common: a report as text or as JSON, whose reader may leave
+//! Shared by `info`, `snapshots`, `verify` and `recover`: a report as text or as JSON, whose reader may leave
 //! early.
 
 use std::path::{Path, PathBuf};

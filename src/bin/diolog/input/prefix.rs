@@ -1,4 +1,4 @@
-//! The prefix `<N>` of a line, by which a program gives its level to whoever reads its output: that of syslog and of
+//! The prefix `<N>` of a line, by which a program gives its level to the reader of its output, as with syslog and
 //! systemd (sd-daemon(3)).
 
 use diolog::Level;

@@ -205,7 +205,7 @@ fn show_eight(forms: &[u16; 8], room: &mut [u8; EIGHT_ROOM_BYTES]) -> usize {
     end
 }
 
-/// What characters of several bytes with a certain first byte have in common.
+/// Shared by characters of several bytes with a certain first byte.
 #[repr(align(32))]
 struct Lead {
     /// The bits of the first four bytes that tell that it is one.

@@ -38,7 +38,7 @@ pub(crate) enum Content<'a> {
     Structured { callsite: &'a CallsiteShown, record: &'a RecordRef<'a> },
 }
 
-/// What the records of a callsite have in common: see [`Form::callsite`].
+/// Shared by the records of a callsite: see [`Form::callsite`].
 pub(crate) struct CallsiteShown {
     /// What stands before the message: as text the target, as JSON the members, after the quote that ends the sequence.
     before: Piece,
@@ -135,7 +135,7 @@ impl Form {
         })
     }
 
-    /// What the records of the callsite with this number have in common; `None` if it is not known.
+    /// What the records of the callsite with this number share; `None` if it is not known.
     pub(crate) fn callsite(&self, id: u32, callsite: Option<&CallsiteInfo>) -> CallsiteShown {
         let mut keys = Vec::new();
         let is_plain = |part: &str| match self {

@@ -134,7 +134,7 @@ struct Run {
     keeps: bool,
 }
 
-/// What all loads of the command have in common.
+/// Shared by all loads of the command.
 struct Bench<'a> {
     arguments: &'a Load,
     noise: Vec<u8>,

@@ -1,7 +1,7 @@
-//! The records of a logger without a log: they go nowhere, or into this process's memory, for tests.
+//! Where a logger's records go: to rings and files; or nowhere, or into this process's memory, for tests.
 //!
-//! `Logger::disabled` and `Logger::in_memory` put it into the log's shared state. A producer of such a logger has no
-//! ring, so every append that passes the gate comes here on the slow path. The fast path does not know it.
+//! `Logger::disabled` and `Logger::in_memory` have the latter two. A producer of such a logger has no ring, so every
+//! append that passes the gate comes here on the slow path. The fast path does not know it.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -16,11 +16,19 @@ use crate::render::{self, Plan};
 use crate::ring::to_vec;
 use crate::sync::{Inside, lock};
 
-/// Takes the place of a log's files.
-pub(crate) enum Elsewhere {
+/// Where a logger's records go.
+pub(crate) enum Sink {
+    /// Into rings, and from there into the log's files.
+    Files,
     /// The gate admits no level, so nothing comes here.
     Nowhere,
     Memory(MemoryLog),
+}
+
+impl Sink {
+    pub(crate) fn is_files(&self) -> bool {
+        matches!(self, Sink::Files)
+    }
 }
 
 /// A signal handler appended within an append of the same thread, or within a look at the records.

@@ -1,7 +1,7 @@
-//! The records of one shard, one after the other: messages, and records of callsites, whatever their encoding.
+//! The records of one shard, one after the other: records, and records of callsites, whatever their encoding.
 //!
-//! The values of a record are checked here against the types of its callsite, so that whoever reads them later finds
-//! them valid.
+//! The values of a record are checked here against the types of its callsite, so that later readers of
+//! them find them valid.
 
 use super::super::callsites::CallsiteAt;
 use super::block::{Loaded, PassedOver, Shard};
@@ -18,7 +18,7 @@ const _: () = assert!(MESSAGE_CODE == 0);
 
 /// A record in a shard: a message, or the values of a callsite's record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Message {
+pub(crate) struct ShardRecord {
     pub(crate) timestamp_ns: u64,
     pub(crate) sequence: u64,
     /// The offset of its bytes in the payload: the message, or the values.
@@ -34,7 +34,7 @@ pub(crate) struct Message {
     pub(crate) layout: Layout,
 }
 
-impl Message {
+impl ShardRecord {
     pub(crate) fn is_truncated(&self) -> bool {
         self.flags & RecordFlags::TRUNCATED != 0
     }
@@ -52,7 +52,7 @@ enum Packed {
 
 /// Reads the records of one shard, one after the other; by default, of one without records.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Messages {
+pub(crate) struct ShardRecords {
     sequence: u64,
     left: u32,
     position: usize,
@@ -63,56 +63,55 @@ pub(crate) struct Messages {
     /// The callsite of the record before, and where the block has it: often it is that of the next one too.
     callsite: (u32, CallsiteAt),
     /// Records that were passed over.
-    pub(crate) unread: PassedOver,
+    pub(crate) passed_over: PassedOver,
 }
 
-impl Messages {
-    pub(crate) fn of(shard: &Shard) -> Messages {
-        let mut messages = Messages {
+impl ShardRecords {
+    pub(crate) fn of(shard: &Shard) -> ShardRecords {
+        let mut records = ShardRecords {
             sequence: shard.first_sequence,
             left: shard.records,
             position: shard.start,
             end: shard.end,
             layout: Layout::Plain,
             timestamp_ns: shard.base_ns,
-            ..Messages::default()
+            ..ShardRecords::default()
         };
         match shard.encoding {
             Encoding::Plain => {}
-            Encoding::Packed => messages.layout = Layout::Packed,
+            Encoding::Packed => records.layout = Layout::Packed,
             Encoding::Newer(newer) => {
-                messages.unread.add_newer(newer, shard.records);
-                (messages.left, messages.position) = (0, shard.end);
+                records.passed_over.add_newer(newer, shard.records);
+                (records.left, records.position) = (0, shard.end);
             }
         }
-        messages
+        records
     }
 
     /// Brings the next record to `next`, and returns whether there is one; `next` stays if there is none. `block` is
     /// the shard's.
     #[inline]
-    pub(crate) fn next(&mut self, block: &Loaded, next: &mut Message) -> bool {
+    pub(crate) fn next(&mut self, block: &Loaded, next: &mut ShardRecord) -> bool {
         if self.layout == Layout::Packed {
             loop {
                 match self.next_packed(block, next) {
                     Packed::Valid => return true,
                     Packed::PassedOver => {}
-                    Packed::None => return self.finish(),
+                    Packed::None => return self.count_rest(),
                 }
             }
         }
         let payload = block.payload();
         while self.left > 0 {
-            let bytes = &payload[self.position..self.end];
-            let Ok((header, message, rest)) = RecordHeader::split(bytes) else { break };
+            let Ok((header, bytes, rest)) = RecordHeader::split(&payload[self.position..self.end]) else { break };
             let start = self.position + size_of::<RecordHeader>();
             self.position = self.end - rest.len();
             let sequence = self.take_sequence();
-            let message = Message {
+            let record = ShardRecord {
                 timestamp_ns: header.timestamp_ns.get(),
                 sequence,
                 start,
-                length: message.len(),
+                length: bytes.len(),
                 callsite: MESSAGE_CODE,
                 callsite_at: CallsiteAt::NOWHERE,
                 level: header.level,
@@ -120,24 +119,24 @@ impl Messages {
                 layout: Layout::Plain,
             };
             if header.kind == Kind::Message as u8 {
-                *next = message;
+                *next = record;
                 return true;
             }
             if header.kind == Kind::Structured as u8 {
-                if self.structured(block, message, next) {
+                if self.structured(block, record, next) {
                     return true;
                 }
             } else {
-                self.unread.add(&PassedOver::no_message(header.kind));
+                self.passed_over.add(&PassedOver::of_unknown_kind(header.kind));
             }
         }
-        self.finish()
+        self.count_rest()
     }
 
     /// Takes the next record of a packed shard.
-    // A loop over those that are not valid would load beforehand, for each record, what many of them need.
+    // One record a call: in a loop, the compiler loads fields for every record that few records need.
     #[inline(never)]
-    fn next_packed(&mut self, block: &Loaded, next: &mut Message) -> Packed {
+    fn next_packed(&mut self, block: &Loaded, next: &mut ShardRecord) -> Packed {
         if self.left == 0 {
             return Packed::None;
         }
@@ -147,11 +146,11 @@ impl Messages {
         }
     }
 
-    /// As [`next_packed`](Self::next_packed), if the head is long or there is none. Apart: what two calls return would
-    /// be in memory for all heads.
+    /// As [`next_packed`](Self::next_packed), if the head is long or there is none. It is a function of its own, so that
+    /// a short head stays in registers.
     #[cold]
     #[inline(never)]
-    fn next_long_packed(&mut self, block: &Loaded, next: &mut Message) -> Packed {
+    fn next_long_packed(&mut self, block: &Loaded, next: &mut ShardRecord) -> Packed {
         match PackedHead::read(&block.payload()[self.position..self.end]) {
             Some(head) => self.take_packed(head, block, next),
             None => Packed::None,
@@ -159,43 +158,43 @@ impl Messages {
     }
 
     #[inline(always)]
-    fn take_packed(&mut self, head: PackedHead, block: &Loaded, next: &mut Message) -> Packed {
+    fn take_packed(&mut self, head: PackedHead, block: &Loaded, next: &mut ShardRecord) -> Packed {
         let payload = block.payload();
         let Some(timestamp_ns) = self.timestamp_ns.checked_add(head.delta_ns) else { return Packed::None };
         let start = self.position + head.head_bytes;
         self.position = start + head.length;
         self.timestamp_ns = timestamp_ns;
         let sequence = self.take_sequence();
-        let mut message = Message {
+        let mut record = ShardRecord {
             timestamp_ns,
             sequence,
             start,
             length: head.length,
             callsite: head.code,
             layout: Layout::Packed,
-            ..Message::default()
+            ..ShardRecord::default()
         };
         if head.code != MESSAGE_CODE {
-            return if self.check(block, message, next) { Packed::Valid } else { Packed::PassedOver };
+            return if self.check(block, record, next) { Packed::Valid } else { Packed::PassedOver };
         }
         let Some(&mark) = payload[start..self.position].first() else {
-            self.unread.invalid += 1;
+            self.passed_over.invalid += 1;
             return Packed::PassedOver;
         };
         let (level, truncated) = message_mark(mark);
-        (message.start, message.length, message.level) = (start + 1, head.length - 1, level);
-        message.flags = if truncated { RecordFlags::TRUNCATED } else { 0 };
-        *next = message;
+        (record.start, record.length, record.level) = (start + 1, head.length - 1, level);
+        record.flags = if truncated { RecordFlags::TRUNCATED } else { 0 };
+        *next = record;
         Packed::Valid
     }
 
     /// Brings a plain record of kind structured to `next`, and returns whether it is valid.
     #[inline(never)]
-    fn structured(&mut self, block: &Loaded, mut record: Message, next: &mut Message) -> bool {
+    fn structured(&mut self, block: &Loaded, mut record: ShardRecord, next: &mut ShardRecord) -> bool {
         let payload = &block.payload()[record.start..record.start + record.length];
         let id = payload.first_chunk::<ID_BYTES>().map(|id| u32::from_le_bytes(*id));
         let Some(id) = id.filter(|&id| id != MESSAGE_CODE) else {
-            self.unread.invalid += 1;
+            self.passed_over.invalid += 1;
             return false;
         };
         (record.start, record.length, record.callsite) = (record.start + ID_BYTES, record.length - ID_BYTES, id);
@@ -204,14 +203,14 @@ impl Messages {
 
     /// Compares the record's values with its callsite, and brings it to `next`. Returns whether it is valid.
     #[inline(always)]
-    fn check(&mut self, block: &Loaded, mut record: Message, next: &mut Message) -> bool {
+    fn check(&mut self, block: &Loaded, mut record: ShardRecord, next: &mut ShardRecord) -> bool {
         let id = record.callsite;
         if self.callsite.0 != id {
             self.callsite = (id, block.callsites.find(id));
         }
         record.callsite_at = self.callsite.1;
         let Some(callsite) = block.callsites.at(record.callsite_at) else {
-            self.unread.undefined += 1;
+            self.passed_over.undefined += 1;
             *next = record;
             return true;
         };
@@ -223,8 +222,8 @@ impl Messages {
                 *next = record;
                 return true;
             }
-            Err(Unreadable::Newer(newer)) => self.unread.add_newer(newer, 1),
-            Err(Unreadable::Invalid) => self.unread.invalid += 1,
+            Err(Unreadable::Newer(newer)) => self.passed_over.add_newer(newer, 1),
+            Err(Unreadable::Invalid) => self.passed_over.invalid += 1,
         }
         false
     }
@@ -239,9 +238,9 @@ impl Messages {
     }
 
     /// Counts what is left of the shard, which no record accounts for.
-    fn finish(&mut self) -> bool {
+    fn count_rest(&mut self) -> bool {
         // With bytes after the last record, the shard's count is wrong.
-        self.unread.invalid += u64::from(self.left) + u64::from(self.position < self.end);
+        self.passed_over.invalid += u64::from(self.left) + u64::from(self.position < self.end);
         (self.left, self.position) = (0, self.end);
         false
     }
@@ -250,9 +249,9 @@ impl Messages {
 /// The first mark of a newer diolog on the records of a block, if there is one. Looks at every record.
 pub(crate) fn newer_in(block: &Loaded) -> Option<Newer> {
     let of_shard = |shard: &Shard| {
-        let (mut messages, mut message) = (Messages::of(shard), Message::default());
-        while messages.next(block, &mut message) {}
-        messages.unread.shown_by
+        let (mut records, mut record) = (ShardRecords::of(shard), ShardRecord::default());
+        while records.next(block, &mut record) {}
+        records.passed_over.shown_by
     };
-    block.unread.shown_by.or_else(|| block.shards.iter().find_map(of_shard))
+    block.passed_over.shown_by.or_else(|| block.shards.iter().find_map(of_shard))
 }

@@ -1,4 +1,4 @@
-//! What a writer thread is asked to do: serve one more log.
+//! A log that a writer thread is to serve.
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -41,8 +41,9 @@ impl Begin {
 /// Puts another device around the one that was made, on the writer thread.
 pub(crate) type WrapDevice = Box<dyn FnOnce(Box<dyn Device>) -> Box<dyn Device> + Send>;
 
-/// A request to a writer thread.
-pub(super) enum Command {
-    /// To serve this log from now on. The opener waits for the answer.
-    Add(Box<Begin>, SyncSender<Result<()>>),
+/// A log that the thread serves from now on.
+pub(super) struct NewLog {
+    pub(super) begin: Box<Begin>,
+    /// The opener waits for the answer.
+    pub(super) answer: SyncSender<Result<()>>,
 }
