@@ -104,7 +104,8 @@ impl Logger {
     /// # Errors
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::InUse`] while another
     /// logger has the log open; [`Error::NoParent`], [`Error::NotALog`] and [`Error::Io`] if the path cannot be used.
-    /// An open that fails leaves nothing behind.
+    /// Also [`Error::Io`] if there are segments of which none can be read: a new log beside them would hide them. An open
+    /// that fails leaves nothing behind.
     pub fn open(config: Config) -> Result<Logger> {
         Logger::open_with(config, Hooks::default())
     }

@@ -58,7 +58,8 @@ pub struct Verification {
 /// ```
 ///
 /// # Errors
-/// [`Error::NotALog`](crate::Error::NotALog) if there is no segment that can be read; it says what there is instead.
+/// [`Error::NotALog`](crate::Error::NotALog) if there is no segment that can be read; it says what there is instead. Also
+/// if the log was removed, renamed or replaced while it was read.
 /// [`Error::Io`](crate::Error::Io) if the log cannot be opened. A file that cannot be read later is a finding.
 pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
     verify_with(path.as_ref(), false, |_| ())
@@ -91,6 +92,7 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
             Err(_) => {}
         }
     }
+    walk.check_place()?;
     walk.report_misnamed();
     let in_use = walk.in_use();
     let report = walk.account.report;

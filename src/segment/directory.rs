@@ -216,7 +216,7 @@ impl Directory {
             });
         }
         self.unused_from = self.first_unused(&segments);
-        self.newest = self.identify(&segments);
+        self.newest = self.identify(&segments)?;
         Ok(())
     }
 
@@ -231,16 +231,34 @@ impl Directory {
     }
 
     /// The log that the directory holds, and its newest segment.
-    fn identify(&self, numbers: &[u64]) -> Option<(u64, LogId)> {
+    ///
+    /// # Errors
+    /// No segment can be read, and there is a file that may be one. A new log beside it would hide its records.
+    fn identify(&self, numbers: &[u64]) -> Result<Option<(u64, LogId)>> {
         let directory = self.opened();
-        let log_of = |number: &u64| match inspect(&directory, *number) {
-            Ok(NumberedFile::Segment(log)) => Some((*number, log)),
-            _ => None,
-        };
         let mut inspected = Vec::new();
-        let newest_first = numbers.iter().rev().filter_map(log_of).inspect(|segment| inspected.push(*segment));
-        let log = LogId::of_directory(newest_first.map(|(_, log)| log))?;
-        inspected.into_iter().find(|(_, other)| *other == log)
+        let mut unreadable = None;
+        let newest_first = numbers.iter().rev().filter_map(|&number| match inspect(&directory, number) {
+            Ok(NumberedFile::Segment(log)) => {
+                inspected.push((number, log));
+                Some(log)
+            }
+            Err(error) => {
+                unreadable.get_or_insert((number, error));
+                None
+            }
+            Ok(NumberedFile::Unwritten | NumberedFile::Other(_)) => None,
+        });
+        if let Some(log) = LogId::of_directory(newest_first) {
+            return Ok(inspected.into_iter().find(|(_, other)| *other == log));
+        }
+        let is_file = |(number, _): &(u64, _)| directory.entry(&segment_file_name(*number)).is_ok_and(|it| it.is_file);
+        match unreadable.filter(is_file) {
+            None => Ok(None),
+            Some((number, error)) => {
+                Err(Error::io("read the log's identity from", &directory.path_of(&segment_file_name(number)), error))
+            }
+        }
     }
 }
 

@@ -111,3 +111,19 @@ fn a_follower_reports_losses() {
     crate::process::interrupt(&tail);
     assert_eq!(status(&tail.wait_with_output().expect("its end")), 2);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_follower_says_that_a_file_cannot_be_read() {
+    let place = Place::new();
+    let log = place.log();
+    let output = run(["write", log.to_str().expect("UTF-8")], b"one\n");
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    std::fs::write(log.join("00000002.dlog"), "not a segment\n").expect("writable");
+    let mut tail = diolog(["tail", "-f"]).arg(&log).spawn().expect("a child");
+    let mut printed = String::new();
+    BufReader::new(tail.stderr.as_mut().expect("piped")).read_line(&mut printed).expect("a line");
+    assert!(printed.contains("1 file cannot be read: see `diolog verify`"), "{printed}");
+    crate::process::interrupt(&tail);
+    assert_eq!(status(&tail.wait_with_output().expect("its end")), 1);
+}

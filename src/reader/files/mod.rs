@@ -147,9 +147,9 @@ impl LogFiles {
         self.opened.as_ref().is_none_or(|opened| sys::at_path(opened, &self.root) == AtPath::This)
     }
 
-    /// The error that the log's path is not a log, because of `what`.
-    pub(crate) fn not_here(&self, what: String) -> Error {
-        not_a_log(&self.root, what)
+    /// The error for a log that is no longer at its path.
+    pub(crate) fn replaced(&self) -> Error {
+        not_a_log(&self.root, "was removed, or another log is there now: open it again to read that".into())
     }
 
     /// Whether the directory has no file with a number above `number`.

@@ -97,6 +97,9 @@ impl Walk {
         let mut account = Account::default();
         let mut in_use = runs.files.in_use();
         runs.discover(None, in_use == InUse::Yes, &mut account.report)?;
+        if !runs.files.is_at_its_path() {
+            return Err(runs.files.replaced());
+        }
         // A logger that came in between has files among those that were found; one that went is done with them.
         if in_use == InUse::No {
             in_use = runs.files.in_use();
@@ -226,7 +229,15 @@ impl Walk {
 
     /// The error for a log that is no longer at its path.
     pub(super) fn replaced(&self) -> Error {
-        self.runs.files.not_here("was removed, or another log is there now: open it again to read that".into())
+        self.runs.files.replaced()
+    }
+
+    /// Checks that the log is still at its path, where its files were found. If not, what is missing may be anywhere.
+    ///
+    /// # Errors
+    /// [`Error::NotALog`].
+    pub(super) fn check_place(&self) -> Result<()> {
+        if self.runs.files.is_at_its_path() { Ok(()) } else { Err(self.replaced()) }
     }
 
     /// Looks for blocks and files that were written since [`Step::End`] or [`Step::Awaited`].

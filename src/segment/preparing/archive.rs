@@ -166,13 +166,20 @@ impl Archive {
                 return false;
             }
             progress.removed += 1;
-            if !self.inspect_again(segment.number) {
-                continue;
-            }
-            if let Err(error) = self.remove_file(segment.number) {
+            let removed = self.is_still_ours(segment.number).and_then(|is_ours| {
+                if is_ours {
+                    self.remove_file(segment.number)?;
+                }
+                Ok(is_ours)
+            });
+            match removed {
+                Ok(true) => {}
+                Ok(false) => continue,
                 // To continue would leave a gap in the log.
-                self.note_stuck(error);
-                return true;
+                Err(error) => {
+                    self.note_stuck(error);
+                    return true;
+                }
             }
             self.ours.remove(&segment.number);
             self.stuck = false;
@@ -197,8 +204,8 @@ impl Archive {
                 continue;
             }
             match self.classify(number) {
-                Some(NumberedFile::Unwritten) => unused.push(number),
-                Some(_) if !self.cut(number, progress, stop) => return Ok(None),
+                Ok(Some(NumberedFile::Unwritten)) => unused.push(number),
+                Ok(Some(_)) if !self.cut(number, progress, stop) => return Ok(None),
                 _ => {}
             }
         }
@@ -218,7 +225,7 @@ impl Archive {
                 if stop(*progress) {
                     return Ok(None);
                 }
-                if let Some(NumberedFile::Segment(_)) = self.classify(number)
+                if let Some(NumberedFile::Segment(_)) = self.classify(number)?
                     && !self.cut(number, progress, stop)
                 {
                     return Ok(None);
@@ -285,35 +292,53 @@ impl Archive {
 
     /// Inspects file `number`, and notes whether it is a segment of this log. Returns its content if it is a segment of
     /// this log or an unused file.
-    fn classify(&mut self, number: u64) -> Option<NumberedFile> {
+    ///
+    /// # Errors
+    /// The file cannot be read now: it may be a segment of this log. One that this user may not read, and that this run
+    /// has not known as a segment of the log, is left alone instead: it may stay so for ever.
+    fn classify(&mut self, number: u64) -> Result<Option<NumberedFile>> {
         let directory = self.location.directory();
         let what = match inspect(&directory, number) {
             Ok(NumberedFile::Segment(log)) if log == self.log => {
                 self.ours.insert(number);
-                return Some(NumberedFile::Segment(log));
+                return Ok(Some(NumberedFile::Segment(log)));
             }
             // An unused file; `sweep` removes it.
             Ok(NumberedFile::Unwritten) => {
                 self.strangers.insert(number);
-                return Some(NumberedFile::Unwritten);
+                return Ok(Some(NumberedFile::Unwritten));
             }
             Ok(NumberedFile::Segment(_)) => "is a segment of another log".to_owned(),
             Ok(NumberedFile::Other(what)) => what.to_owned(),
-            Err(error) => format!("cannot be read ({error})"),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !self.ours.contains(&number) => {
+                format!("cannot be read ({error})")
+            }
+            Err(source) => return Err(Error::io("read", &directory.path_of(&segment_file_name(number)), source)),
         };
         self.ours.remove(&number);
         if self.strangers.insert(number) && !self.limits.keeps_all() {
             let path = directory.path_of(&segment_file_name(number));
             self.notes.push(format!("{} {what}: retention leaves it alone", path.display()));
         }
-        None
+        Ok(None)
     }
 
     /// Inspects file `number` again, right before its removal. Returns whether it is still a segment of this log.
-    fn inspect_again(&mut self, number: u64) -> bool {
-        // If it is missing, somebody else has removed it already.
-        self.location.directory().entry(&segment_file_name(number)).is_ok_and(|entry| entry.is_file)
-            && matches!(self.classify(number), Some(NumberedFile::Segment(_)))
+    ///
+    /// # Errors
+    /// The file cannot be read now.
+    fn is_still_ours(&mut self, number: u64) -> Result<bool> {
+        match self.location.directory().entry(&segment_file_name(number)) {
+            Ok(entry) if entry.is_file => {}
+            // Somebody has removed it already, or put something else in its place.
+            _ => return Ok(false),
+        }
+        Ok(match self.classify(number)? {
+            Some(NumberedFile::Segment(_)) => true,
+            // This run has made the file, and its first block was refused.
+            Some(NumberedFile::Unwritten) => number > self.inherited,
+            _ => false,
+        })
     }
 
     /// Removes the file of segment `number`, durably.
@@ -438,6 +463,18 @@ mod tests {
             "{notes:?}"
         );
         assert!(notes[1].contains("00000003.dlog does not begin with a segment's header"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_file_of_this_run_whose_first_block_was_refused_is_removed_like_its_segments() {
+        let directory = six();
+        let blank = |number| fs::write(directory.path().join(segment_file_name(number)), [0; GRID_BYTES]).unwrap();
+        [3, 7, 9].into_iter().for_each(blank);
+        write_segment(directory.path(), LOG, 8);
+        let mut archive = archive(directory.path(), ONE);
+        [7, 8, 9].into_iter().for_each(|number| archive.add(number));
+        assert!(archive.retire(8, 0, |_| false));
+        assert_eq!(numbers(directory.path()), [3, 8, 9], "neither an earlier run's nor the next one");
     }
 
     #[test]

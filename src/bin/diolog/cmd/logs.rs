@@ -270,6 +270,9 @@ impl Log {
                     Ok(false) => break,
                     Err(error) => self.errors.report(error)?,
                 },
+                // `look_for_more` goes on from there.
+                Err(diolog::Error::NotALog { .. }) if follows => break,
+                Err(error @ diolog::Error::NotALog { .. }) => return Err(error.into()),
                 Err(error) => self.errors.report(error)?,
             }
         }
@@ -321,6 +324,8 @@ impl Log {
 /// The verdict on a log that is followed: an open end only means that it is not finished yet.
 fn verdict_so_far(report: &Report) -> Verdict {
     match report.verdict() {
+        // A part that could not be read is not an open end.
+        Verdict::Unconfirmed if report.unreadable_files > 0 => Verdict::Unconfirmed,
         Verdict::Unconfirmed if report.dropped() > 0 => Verdict::Dropped,
         Verdict::Unconfirmed => Verdict::Clean,
         verdict => verdict,

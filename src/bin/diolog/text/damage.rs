@@ -199,6 +199,8 @@ pub(crate) struct Losses {
     printed_omission: bool,
     /// Segments, blocks and records that were removed unread, as printed last.
     removed: [u64; 3],
+    /// Files that cannot be read, as printed last.
+    unreadable_files: u64,
 }
 
 impl Losses {
@@ -208,6 +210,11 @@ impl Losses {
         let before = std::mem::replace(&mut self.removed, removed);
         if let Some(parts) = removed_unread(std::array::from_fn(|part| removed[part].saturating_sub(before[part]))) {
             say(format_args!("{}: {parts}", path.display()));
+        }
+        let unreadable = std::mem::replace(&mut self.unreadable_files, report.unreadable_files);
+        if report.unreadable_files > unreadable {
+            let files = counted(report.unreadable_files, "file");
+            say(format_args!("{}: {files} cannot be read: see `diolog verify`", path.display()));
         }
         for finding in report.findings.iter().filter(|finding| finding.severity >= Severity::Newer) {
             if self.printed.insert(finding.to_string()) {
