@@ -169,29 +169,90 @@ fn the_script_finds_the_same_fields_and_values() {
         }
         logger.close().expect("a clean end");
     }
-    let mut reader = Reader::open(&log).expect("a log");
+    assert_eq!(compare_structured(&log), (2 * 200 * 7, true));
+}
+
+/// What the bridges make of events has fields with names of their own, of which several may be equal.
+#[cfg(all(feature = "log", feature = "tracing"))]
+#[test]
+fn the_script_finds_the_same_fields_of_bridged_events() {
+    use log::Log as _;
+    use tracing::{info, info_span};
+    use tracing_subscriber::prelude::*;
+
+    let directory = support::directory();
+    let log = directory.path().join("log");
+    for packing in [true, false] {
+        let config = small(&log).overflow(Overflow::Block).packing(packing).message_bytes_max(300);
+        let logger = Logger::open(config).expect("a log");
+        let bridge = diolog::LogBridge::new(&logger);
+        let subscriber = tracing_subscriber::registry().with(diolog::TracingBridge::layer(&logger));
+        tracing::subscriber::with_default(subscriber, || {
+            for number in 0..200_u64 {
+                let values: [(&str, log::kv::Value<'_>); 5] = [
+                    ("number", number.into()),
+                    ("price", (number as f64 / 4.0).into()),
+                    ("message", "a key".into()),
+                    ("number", (-(number as i64)).into()),
+                    ("number_2", log::kv::Value::null()),
+                ];
+                let mut record = log::Record::builder();
+                record.level(log::Level::Warn).target("app").file(Some("src/a.rs")).line(Some(7));
+                bridge.log(&record.args(format_args!("event {number}")).key_values(&values).build());
+                info_span!("request", id = number, name = "outer").in_scope(|| {
+                    info_span!("request", id = number + 1).in_scope(|| {
+                        info!(spans = number, "in two spans {}", "ü".repeat(number as usize));
+                        info_span!("other").in_scope(|| info!(id = i128::MIN, bytes = &[number as u8, 0xFF][..]));
+                    });
+                });
+                info!("alone");
+            }
+        });
+        logger.close().expect("a clean end");
+    }
+    assert_eq!(compare_structured(&log), (2 * 200 * 4, true));
+    let Some(program) = command_line("that no two keys of an object are equal") else { return };
+    let output = Command::new(program).args(["cat", "--format", "json"]).arg(&log).output().expect("a child process");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let objects: Vec<Json> = text.lines().take(3).map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let fields = |index: usize| &objects[index]["fields"];
+    let by_log = json!({
+        "message": "event 0", "number": 0, "price": 0.0, "message_2": "a key", "number_2": 0, "number_2_2": null,
+    });
+    assert_eq!(*fields(0), by_log);
+    let in_two_spans = json!({
+        "spans": "request:request", "message": "in two spans ", "spans_2": 0, "request.id": 1, "request.id_2": 0,
+        "request.name": "outer",
+    });
+    assert_eq!(*fields(1), in_two_spans);
+}
+
+/// Compares what the library's reader, the script and `diolog cat` say of each record. Returns how many there are, and
+/// whether any was cut.
+fn compare_structured(log: &Path) -> (usize, bool) {
+    let mut reader = Reader::open(log).expect("a log");
     let mut expected = Vec::new();
     while let Some(record) = reader.next_record().expect("readable") {
         expected.push(as_the_script_prints(&record));
     }
-    assert!(
-        expected.len() == 2 * 200 * 7 && reader.report().truncated > 0 && reader.report().verdict() == Verdict::Clean
-    );
-    let Some(printed) = output_of_the_script(&log, 0) else { return };
+    assert_eq!(reader.report().verdict(), Verdict::Clean);
+    let found = (expected.len(), reader.report().truncated > 0);
+    let Some(printed) = output_of_the_script(log, 0) else { return found };
     let printed = String::from_utf8(printed).expect("text");
     let printed: Vec<_> = printed.split_terminator('\n').map(parsed).collect();
     assert_eq!(printed.len(), expected.len());
     for (printed, expected) in printed.iter().zip(&expected) {
         assert_eq!(printed, expected);
     }
-    let Some(program) = command_line("that `diolog cat` finds the same fields") else { return };
-    let output = Command::new(program).args(["cat", "--format", "json"]).arg(&log).output().expect("a child process");
+    let Some(program) = command_line("that `diolog cat` finds the same fields") else { return found };
+    let output = Command::new(program).args(["cat", "--format", "json"]).arg(log).output().expect("a child process");
     let lines = String::from_utf8(output.stdout).expect("text");
     let by_cat: Vec<Json> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(by_cat.len(), printed.len());
     for (by_cat, printed) in by_cat.iter().zip(&printed) {
         compare_with_cat(by_cat, printed);
     }
+    found
 }
 
 /// Compares a record of `cat --format json`, which is made for people's tools, with the one that the script has
@@ -207,10 +268,21 @@ fn compare_with_cat(by_cat: &Json, printed: &Json) {
     let level = by_cat["level"].as_str().and_then(|level| level.parse::<Level>().ok());
     assert_eq!(level.map(|level| level as u64), printed["level"].as_u64());
     let fields = printed["fields"].as_array().expect("fields");
-    let cut: Vec<_> = fields.iter().filter(|field| field.get(2).is_some()).map(|field| field[0].clone()).collect();
-    assert_eq!(by_cat["cut"].as_array().cloned().unwrap_or_default(), cut);
+    let mut names: Vec<String> = Vec::new();
     for field in fields {
-        let (name, value) = (field[0].as_str().expect("a name"), &field[1]);
+        let name = field[0].as_str().expect("a name");
+        let others = (2..).map(|number| format!("{name}_{number}"));
+        let key = std::iter::once(name.to_owned()).chain(others).find(|key| !names.contains(key)).expect("no end");
+        let hex = field[1].get("hex").map(|_| format!("{key}_hex"));
+        names.push(key);
+        names.extend(hex.filter(|hex| by_cat["fields"].get(hex).is_some()));
+    }
+    let keys = names.iter().filter(|name| !name.ends_with("_hex"));
+    let cut = fields.iter().zip(keys.clone()).filter(|(field, _)| field.get(2).is_some()).map(|(_, key)| key.as_str());
+    assert_eq!(by_cat["cut"].as_array().cloned().unwrap_or_default(), cut.collect::<Vec<_>>());
+    assert_eq!(by_cat["fields"].as_object().expect("an object").len(), names.len());
+    for (field, name) in fields.iter().zip(keys) {
+        let value = &field[1];
         let found = &by_cat["fields"][name];
         let is_same = match value {
             Json::Object(hex) => {

@@ -55,6 +55,7 @@ use crate::logger::Logger;
 /// - the fields of its spans, those of the innermost one first, each as the span's name, a dot and the field's: the
 ///   `id` of a span `request` is `request.id`. So it can be looked for as a value, wherever the span is nested. Spans
 ///   of one name give fields of one name; [`RecordRef::field`](crate::RecordRef::field) returns that of the innermost.
+///   In the JSON of `diolog cat` the next one is `request.id_2`.
 ///
 /// As text that is `request:handler: no connection attempt=3 request.id=7`. `tracing_subscriber`'s own text would be
 /// `request{id=7}:handler: no connection attempt=3`; here each value is in the record once, and keeps its type.

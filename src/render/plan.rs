@@ -1,6 +1,8 @@
 //! How the records of one callsite are written as text: its template and its fields, taken apart once, so that a record
 //! is only a matter of its values.
 
+use std::collections::HashSet;
+
 use crate::format::{FieldType, Type};
 use crate::template::{Spec, Style, Template};
 
@@ -101,14 +103,15 @@ impl Plan {
     }
 
     /// For a record as members of a JSON object, each after a comma: `message`, and `fields`, an object with the
-    /// values. `None` if a value may be no number of 64 bits, or if the template or a name does not stand in a string
-    /// of JSON as it is, without quotes.
+    /// values. `None` if a value may be no number of 64 bits, if the template or a name does not stand in a string of
+    /// JSON as it is, without quotes, or if two names are equal.
     pub(crate) fn of_json<N: AsRef<str>>(template: &str, fields: &[(N, FieldType)]) -> Option<Plan> {
         let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
         let is_number = |of: &FieldType| !of.optional && matches!(of.of, Type::Unsigned | Type::Signed | Type::F64);
         let mut texts = fields.iter().map(|(name, _)| name.as_ref()).chain([template]);
         let is_word = |name: &N| word::is_word(name.as_ref().as_bytes());
-        if !fields.iter().all(|(name, of)| is_number(of) && is_word(name))
+        let mut names = HashSet::new();
+        if !fields.iter().all(|(name, of)| is_number(of) && is_word(name) && names.insert(name.as_ref()))
             || !texts.all(|text| text.bytes().all(is_plain))
         {
             return None;

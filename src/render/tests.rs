@@ -355,6 +355,7 @@ fn only_numbers_and_plain_texts_have_members_without_a_look_at_each_byte() {
     assert!(of_json("größer als {a}", "a", number).is_none());
     assert!(of_json("{a}", "a", number.optional()).is_none());
     assert!(of_json("{a}", "a", FieldType::new(Type::Str)).is_none());
+    assert!(Plan::of_json("", &[("a", number), ("a", number)]).is_none(), "an object has no two equal keys");
     let mut out = Vec::new();
     super::members(&Plan::of_json::<&str>("started", &[]).expect("plain"), &[], Layout::Packed, &mut out);
     assert_eq!(String::from_utf8_lossy(&out), ",\"message\":\"started\",\"fields\":{}");

@@ -1,5 +1,8 @@
 //! The part of a JSON object that a structured record has beside its text: where it was logged, and its fields.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use diolog::{CallsiteInfo, Level, Value};
 
 use crate::text::digits::{hexadecimal, number};
@@ -53,40 +56,99 @@ pub(crate) fn fields_json(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(b'}');
 }
 
-/// Appends fields as members of an object, each after a comma, and returns whether a value was cut. Each field is its
-/// place among the `keys` if it is one of them, its name, its value, and whether it was cut.
-pub(crate) fn members_json<'a>(
-    keys: &[Piece],
-    fields: impl Iterator<Item = (Option<usize>, &'a str, Value<'a>, bool)>,
-    out: &mut Vec<u8>,
-) -> bool {
-    let mut any_cut = false;
-    for (index, name, value, cut) in fields {
-        match index.and_then(|index| keys.get(index)) {
-            Some(key) => key.append_to(out),
-            None => key_json(name, out),
-        }
-        value_json(name, &value, out);
-        any_cut |= cut;
-    }
-    any_cut
+/// The keys of an object, of which no two are equal: of equal ones many programs keep only the last.
+#[derive(Default)]
+pub(crate) struct Keys<'a> {
+    /// Each with the first number that may be free for another member of this name.
+    taken: HashMap<Cow<'a, str>, u64>,
 }
 
-/// Appends the member `cut`, the names of the fields whose values were cut.
-pub(crate) fn cut_json<'a>(names: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"cut\":[");
-    for (index, name) in names.enumerate() {
-        if index > 0 {
-            out.push(b',');
+impl<'a> Keys<'a> {
+    /// The key of one more member: its name, or `NAME_2`, `NAME_3` and so on if that is taken.
+    pub(crate) fn take(&mut self, name: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+        let name = name.into();
+        let Some(mut number) = self.taken.get(&name).copied() else {
+            self.taken.insert(name.clone(), 2);
+            return name;
+        };
+        loop {
+            let key = Cow::from(format!("{name}_{number}"));
+            number += 1;
+            if !self.taken.contains_key(&key) {
+                self.taken.insert(name, number);
+                self.taken.insert(key.clone(), 2);
+                return key;
+            }
         }
-        escape::json(name.as_bytes(), out);
     }
+}
+
+/// Appends fields as members of an object, each after a comma, and to `cut` a comma and the key of each whose value was
+/// cut. Each field is its place among the callsite's `keys` if it is one of them, its name, its value, and whether that
+/// was cut.
+pub(crate) fn members_json<'a>(
+    keys: &[Piece],
+    fields: impl Iterator<Item = (Option<usize>, &'a str, Value<'a>, bool)> + Clone,
+    out: &mut Vec<u8>,
+    cut: &mut Vec<u8>,
+) {
+    let start = out.len();
+    for (index, name, value, is_cut) in fields.clone() {
+        let key = index.and_then(|index| keys.get(index));
+        let (Some(key), false) = (key, is_not_text(&value)) else {
+            // This record has keys that its callsite does not know: any of them may be equal to one that it knows.
+            out.truncate(start);
+            cut.clear();
+            return members_of_any_keys_json(fields, out, cut);
+        };
+        key.append_to(out);
+        value_json(&value, out);
+        if is_cut {
+            cut.push(b',');
+            escape::json(name.as_bytes(), cut);
+        }
+    }
+}
+
+/// As [`members_json`], with keys that are found for this record alone.
+#[inline(never)]
+fn members_of_any_keys_json<'a>(
+    fields: impl Iterator<Item = (Option<usize>, &'a str, Value<'a>, bool)>,
+    out: &mut Vec<u8>,
+    cut: &mut Vec<u8>,
+) {
+    let mut keys = Keys::default();
+    for (_, name, value, is_cut) in fields {
+        let key = keys.take(name);
+        key_json(&key, out);
+        value_json(&value, out);
+        if let Value::Bytes(bytes) = value
+            && is_not_text(&value)
+        {
+            hex_json(&keys.take(format!("{key}_hex")), bytes, out);
+        }
+        if is_cut {
+            cut.push(b',');
+            escape::json(key.as_bytes(), cut);
+        }
+    }
+}
+
+/// Appends the member `cut`, the keys of the fields whose values were cut; `keys` begins with a comma.
+pub(crate) fn cut_json(keys: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"cut\":[");
+    out.extend_from_slice(&keys[1..]);
     out.push(b']');
 }
 
-/// Appends the value of the field `name`.
+/// Whether the value is bytes that are not UTF-8.
+fn is_not_text(value: &Value<'_>) -> bool {
+    matches!(value, Value::Bytes(bytes) if std::str::from_utf8(bytes).is_err())
+}
+
+/// Appends the value of a field. Bytes are text, with replacement characters if they are not UTF-8.
 #[inline]
-fn value_json(name: &str, value: &Value<'_>, out: &mut Vec<u8>) {
+fn value_json(value: &Value<'_>, out: &mut Vec<u8>) {
     if value.append_json_number(out) {
         return;
     }
@@ -94,24 +156,19 @@ fn value_json(name: &str, value: &Value<'_>, out: &mut Vec<u8>) {
         Value::None => out.extend_from_slice(b"null"),
         Value::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
         Value::Str(text) | Value::Text(text) => escape::json(text.as_bytes(), out),
-        Value::Bytes(bytes) => bytes_json(name, bytes, out),
+        Value::Bytes(bytes) => escape::json(bytes, out),
         Value::Char(letter) => escape::json(letter.encode_utf8(&mut [0; 4]).as_bytes(), out),
         // A value of a kind that this program does not know yet, as text.
         ref value => escape::json(value.to_string().as_bytes(), out),
     }
 }
 
-/// Appends bytes as the string of the member `name`, and if they are not UTF-8 a member `NAME_hex` with all of them.
-pub(crate) fn bytes_json(name: &str, bytes: &[u8], out: &mut Vec<u8>) {
-    escape::json(bytes, out);
-    if std::str::from_utf8(bytes).is_err() {
-        // The string has replacement characters.
-        out.push(b',');
-        escape::json(format!("{name}_hex").as_bytes(), out);
-        out.extend_from_slice(b":\"");
-        bytes.iter().for_each(|byte| hexadecimal(*byte, out));
-        out.push(b'"');
-    }
+/// Appends the member `key`: bytes in hexadecimal.
+pub(crate) fn hex_json(key: &str, bytes: &[u8], out: &mut Vec<u8>) {
+    key_json(key, out);
+    out.push(b'"');
+    bytes.iter().for_each(|byte| hexadecimal(*byte, out));
+    out.push(b'"');
 }
 
 #[cfg(test)]
@@ -121,23 +178,19 @@ mod tests {
     use super::*;
 
     fn read(fields: &[(&str, Value<'_>, bool)]) -> (String, serde_json::Value) {
-        let mut out = b"{\"x\":0".to_vec();
-        let unindexed = fields.iter().map(|(name, value, cut)| (None, *name, *value, *cut));
-        let mut any_cut = false;
-        fields_json(&mut out, |out| any_cut = members_json(&[], unindexed, out));
-        let mut with_keys = b"{\"x\":0".to_vec();
-        let keys: Vec<_> = fields.iter().map(|(name, ..)| Piece::of(|out| key_json(name, out))).collect();
-        let indexed = fields.iter().enumerate().map(|(index, (name, value, cut))| (Some(index), *name, *value, *cut));
-        fields_json(&mut with_keys, |out| assert_eq!(members_json(&keys, indexed, out), any_cut));
-        if any_cut {
-            for out in [&mut out, &mut with_keys] {
-                cut_json(fields.iter().filter(|(.., cut)| *cut).map(|(name, ..)| *name), out);
+        let object = |keys: &[Piece], index: &dyn Fn(usize) -> Option<usize>| {
+            let (mut out, mut cut) = (b"{\"x\":0".to_vec(), Vec::new());
+            let of = |(at, (name, value, cut)): (usize, &(_, _, _))| (index(at), *name, *value, *cut);
+            fields_json(&mut out, |out| members_json(keys, fields.iter().enumerate().map(of), out, &mut cut));
+            if !cut.is_empty() {
+                cut_json(&cut, &mut out);
             }
-        }
-        with_keys.push(b'}');
-        out.push(b'}');
-        let text = String::from_utf8(out).expect("UTF-8");
-        assert_eq!(text.as_bytes(), with_keys);
+            out.push(b'}');
+            String::from_utf8(out).expect("UTF-8")
+        };
+        let keys: Vec<_> = fields.iter().map(|(name, ..)| Piece::of(|out| key_json(name, out))).collect();
+        let (text, with_keys) = (object(&[], &|_| None), object(&keys, &Some));
+        assert_eq!(text, with_keys);
         let read = serde_json::from_str(&text).expect("JSON");
         (text, read)
     }
@@ -191,5 +244,24 @@ mod tests {
         assert_eq!(object["fields"], json!({ "a": "plain", "b": "\u{FFFD}\0", "b_hex": "ff00" }));
         assert_eq!(object["cut"], json!(["b"]), "it names what was cut");
         assert_eq!(read(&[]).1["fields"], json!({}));
+    }
+
+    #[test]
+    fn no_two_keys_of_an_object_are_equal() {
+        let mut keys = Keys::default();
+        for (name, key) in [("a", "a"), ("a_2", "a_2"), ("a", "a_3"), ("a", "a_4"), ("a_2", "a_2_2"), ("a_3", "a_3_2")]
+        {
+            assert_eq!(keys.take(name), key);
+        }
+        let fields =
+            [("b_hex", Value::Bool(true), false), ("b", Value::Bytes(b"\xFF"), true), ("b", Value::None, true)];
+        let mut out = b"{\"x\":0".to_vec();
+        let mut cut = Vec::new();
+        fields_json(&mut out, |out| {
+            members_json(&[], fields.into_iter().map(|(name, value, cut)| (None, name, value, cut)), out, &mut cut);
+        });
+        cut_json(&cut, &mut out);
+        let expected = r#"{"x":0,"fields":{"b_hex":true,"b":"�","b_hex_2":"ff","b_2":null},"cut":["b","b_2"]"#;
+        assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 }

@@ -8,7 +8,7 @@ use diolog::{CallsiteInfo, Level, RecordRef};
 
 use crate::text::digits::{SlowNumber, number, quoted_number};
 use crate::text::escape;
-use crate::text::fields::{bytes_json, callsite_json, cut_json, fields_json, key_json, level_json, members_json};
+use crate::text::fields::{Keys, callsite_json, cut_json, fields_json, hex_json, key_json, level_json, members_json};
 use crate::text::piece::{NOTHING, Piece};
 use crate::text::when::When;
 
@@ -42,7 +42,7 @@ pub(crate) enum Content<'a> {
 pub(crate) struct CallsiteShown {
     /// What stands before the message: as text the target, as JSON the members, after the quote that ends the sequence.
     before: Piece,
-    /// As JSON for each field its name as a key, after a comma.
+    /// As JSON for each field its name as a key, after a comma; none if two names are equal, because they were cut.
     keys: Vec<Piece>,
     /// Whether no record's text needs an escape.
     is_plain: bool,
@@ -165,8 +165,12 @@ impl Form {
             Form::Json { .. } => {
                 out.push(b'"');
                 callsite_json(id, callsite, out);
-                let names = callsite.into_iter().flat_map(CallsiteInfo::field_names);
-                keys.extend(names.map(|name| Piece::of(|out| key_json(name, out))));
+                let mut names = callsite.into_iter().flat_map(CallsiteInfo::field_names);
+                let mut known = Keys::default();
+                if names.all(|name| known.take(name) == name) {
+                    let names = callsite.into_iter().flat_map(CallsiteInfo::field_names);
+                    keys.extend(names.map(|name| Piece::of(|out| key_json(name, out))));
+                }
             }
             Form::Message => {}
         });
@@ -257,13 +261,13 @@ fn structured_json(callsite: &CallsiteShown, record: &RecordRef<'_>, out: &mut V
     } else {
         escape::end_json(start, out);
     }
-    let mut any_cut = false;
+    let mut cut = Vec::new();
     fields_json(out, |out| {
         let fields = record.fields().map(|field| (field.index(), field.name, field.value, field.cut));
-        any_cut = members_json(&callsite.keys, fields, out);
+        members_json(&callsite.keys, fields, out, &mut cut);
     });
-    if any_cut {
-        cut_json(record.fields().filter(|field| field.cut).map(|field| field.name), out);
+    if !cut.is_empty() {
+        cut_json(&cut, out);
     }
 }
 
@@ -319,7 +323,10 @@ pub(crate) fn ends_json(run: &str, log: &str) -> [Piece; 2] {
 /// Appends the message as fields of a JSON object.
 pub(crate) fn message_json(message: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"message\":");
-    bytes_json("message", message, out);
+    escape::json(message, out);
+    if std::str::from_utf8(message).is_err() {
+        hex_json("message_hex", message, out);
+    }
 }
 
 /// Appends a time without a wall-clock anchor, as "boot+12.000000007", within what stands around times.
