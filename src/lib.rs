@@ -70,9 +70,9 @@
 //! None is on by default.
 //!
 //! - `serde`: reads and writes `Config` as TOML, or in any other format that serde knows. Reports, figures and
-//!   [`info()`] are `Serialize`, with the names that they have in the code, in snake case. Points in time in
-//!   nanoseconds, and sequence numbers, are texts, because many readers of JSON would round such large numbers. Counts
-//!   and lengths of time are numbers.
+//!   [`info()`] are `Serialize`, with the names that they have in the code, in snake case. Nanoseconds and sequence
+//!   numbers may exceed 2^53, above which many readers of JSON round numbers: they are texts, always. Counts and bytes
+//!   are numbers.
 //! - `signals`: `drain_on_signals`, which drains the open logs before a signal ends the process; and
 //!   [`rotate_on_hangup`](Config::rotate_on_hangup).
 //! - `log`: `LogBridge`, which logs what a program and its libraries log by the crate `log`.
@@ -152,6 +152,8 @@ mod render;
 mod format;
 mod sync;
 mod grouped;
+#[cfg(feature = "serde")]
+mod written;
 mod letters;
 mod delays;
 mod own_thread;

@@ -106,10 +106,28 @@ fn figures_are_written_as_they_are() {
     assert_eq!((&stats["state"], &stats["attempted"], &stats["durable_records"]), (&json!("ok"), &json!(1), &json!(1)));
     assert_eq!(stats["dropped_by"]["ring_full"], 0);
     assert_eq!(stats["device"]["kind"], logger.stats().device.kind.to_string());
-    assert!(stats["write_latency_ns"]["p99"].is_u64());
+    assert_eq!((&stats["waited_ns"], &stats["producers"][0]["waited_ns"]), (&json!("0"), &json!("0")));
+    assert_eq!((&stats["ended"]["waited_ns"], &stats["ended"]["waits"]), (&json!("0"), &json!(0)));
     let report = serde_json::to_value(logger.close().expect("a clean end")).expect("written");
     assert_eq!((&report["accepted"], &report["durable"]), (&json!(1), &json!(1)));
     assert_eq!(report["refused_by"]["closed"], 0);
+}
+
+#[test]
+fn nanoseconds_are_texts_in_the_figures_of_events_and_of_files_too() {
+    let (directory, logger) = log();
+    logger.close().expect("a clean end");
+    let reader = diolog::FiguresReader::open(directory.path().join("log")).expect("a log");
+    let written = serde_json::to_value(reader.newest().expect("figures")).expect("written");
+    for name in ["monotonic_ns", "unix_ns", "interval_ns", "waited_ns"] {
+        assert!(written[name].is_string(), "{name} in {written}");
+    }
+    for latency in ["writes", "interval_flushes"] {
+        let names = ["p50_ns", "p99_ns", "max_ns"];
+        assert!(names.iter().all(|name| written[latency][name].is_string()), "{written}");
+    }
+    let events = serde_json::to_value(diolog::EventStats::default()).expect("written");
+    assert_eq!((&events["sum"]["waited_ns"], &events["sum"]["waits"]), (&json!("0"), &json!(0)));
 }
 
 #[test]
@@ -118,14 +136,19 @@ fn figures_are_written_with_the_buckets_of_their_histograms() {
     logger.flush().expect("durable");
     let stats = logger.stats();
     let written = serde_json::to_value(&stats).expect("written");
-    for (name, all) in [
-        ("write_latency_ns", &stats.write_latency_ns),
-        ("flush_latency_ns", &stats.flush_latency_ns),
-        ("block_bytes", &stats.block_bytes),
+    for (name, all, is_text) in [
+        ("write_latency_ns", &stats.write_latency_ns, true),
+        ("flush_latency_ns", &stats.flush_latency_ns, true),
+        ("block_bytes", &stats.block_bytes, false),
     ] {
-        let buckets: Vec<_> = all.buckets().map(|(lowest, count)| json!([lowest, count])).collect();
+        let value = |value: u64| if is_text { json!(value.to_string()) } else { json!(value) };
+        let buckets: Vec<_> = all.buckets().map(|(lowest, count)| json!([value(lowest), count])).collect();
         assert!(!buckets.is_empty());
-        assert_eq!(written[name]["buckets"], Value::Array(buckets), "{name}");
-        assert_eq!(written[name]["max"], all.max, "a number");
+        let expected = json!({
+            "count": all.count, "sum": value(all.sum), "p50": value(all.p50), "p90": value(all.p90),
+            "p95": value(all.p95), "p99": value(all.p99), "p999": value(all.p999), "max": value(all.max),
+            "buckets": buckets,
+        });
+        assert_eq!(written[name], expected, "{name}");
     }
 }

@@ -123,6 +123,7 @@ pub struct ProducerFigures {
     /// Records that newer ones replaced.
     pub overwritten: u64,
     /// How long it has waited for room, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub waited_ns: u64,
 }
 

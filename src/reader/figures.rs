@@ -26,12 +26,13 @@ pub struct Figures {
     /// The run that they are of.
     pub run: RunId,
     /// When they were read, in nanoseconds of the writing machine's `CLOCK_MONOTONIC`.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::number"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub monotonic_ns: u64,
     /// The wall time at that moment, in nanoseconds since the Unix epoch.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::number"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub unix_ns: i64,
     /// Nanoseconds since the row before, or since the run began.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub interval_ns: u64,
     /// Whether they are the last of a run that was closed. Otherwise more may have been logged and lost after them.
     pub is_final: bool,
@@ -60,6 +61,7 @@ pub struct Figures {
     /// How often producers have waited for room.
     pub waits: u64,
     /// How long they have waited in all, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub waited_ns: u64,
     /// Records that are durable.
     pub durable_records: u64,
@@ -115,10 +117,13 @@ pub struct Latency {
     /// How many there were.
     pub count: u64,
     /// The median, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub p50_ns: u64,
     /// The 99th percentile, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub p99_ns: u64,
     /// The longest, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub max_ns: u64,
 }
 

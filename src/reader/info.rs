@@ -23,7 +23,7 @@ const BLOCKS_READ: u64 = 2;
 #[non_exhaustive]
 pub struct SegmentInfo {
     /// The file.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::path"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::path"))]
     pub path: PathBuf,
     /// Its size, in bytes.
     pub file_bytes: u64,
@@ -38,18 +38,18 @@ pub struct SegmentInfo {
     /// Records in them, the writer's own included, without those in blocks that only a newer diolog can read.
     pub records: u64,
     /// The smallest timestamp, in `CLOCK_MONOTONIC` nanoseconds; `None` without records.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::some_number"))]
     pub first_ns: Option<u64>,
     /// The largest timestamp, in nanoseconds of the run's monotonic clock; `None` without a record.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::some_number"))]
     pub last_ns: Option<u64>,
     /// The smallest timestamp as wall time, in nanoseconds since the Unix epoch; `None` if no wall-clock anchor can be
     /// read.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::some_number"))]
     pub first_unix_ns: Option<i64>,
     /// The largest timestamp as wall time, in nanoseconds since 1970; `None` without a record, or if no wall time is
     /// known.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::some_number"))]
     pub last_unix_ns: Option<i64>,
     /// Whether the run's last block is here: it was closed.
     pub clean_end: bool,
@@ -60,7 +60,7 @@ pub struct SegmentInfo {
     /// The kind of device and the reasons for it, if the writer noted them in this segment's first blocks.
     pub device: Option<String>,
     /// The service's name; empty if it has none, or if block 0 is damaged.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::name"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::name"))]
     pub service: String,
     /// The id of the process that wrote the segment; `None` if the file does not say it.
     pub pid: Option<u32>,
@@ -80,7 +80,7 @@ pub struct LogInfo {
     /// The segments, run by run, by their number.
     pub segments: Vec<SegmentInfo>,
     /// Files prepared and not used yet.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::paths"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::paths"))]
     pub prepared_files: Vec<PathBuf>,
     /// Whether a logger has the log open.
     pub in_use: InUse,

@@ -31,8 +31,6 @@ mod snapshots;
 mod taken;
 mod verify;
 mod walk;
-#[cfg(feature = "serde")]
-pub(crate) mod written;
 
 #[cfg(test)]
 mod test_log;

@@ -107,7 +107,7 @@ pub struct Finding {
     /// How serious it is.
     pub severity: Severity,
     /// The file, or the log's directory.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::path"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::path"))]
     pub path: PathBuf,
     /// The position in the file, in bytes, if there is one.
     pub offset: Option<u64>,
@@ -150,10 +150,10 @@ pub struct ProducerReport {
     /// Records in the files, with those that only a newer diolog can read.
     pub records: u64,
     /// The sequence number of the first of them.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::some_number"))]
     pub first_sequence: Option<u64>,
     /// The sequence number of the last of them.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::some_number"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::some_number"))]
     pub last_sequence: Option<u64>,
     /// Attempts in the whole run, as far as the files say: the final count if `ended`.
     pub attempted: u64,
@@ -191,7 +191,7 @@ pub struct RunReport {
     /// Its identity.
     pub run: RunId,
     /// The service's name, as configured.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::name"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::name"))]
     pub service: String,
     /// The index of its first segment in the files.
     pub first_segment: u64,

@@ -16,7 +16,7 @@ use super::verify::{Verification, verify};
 #[non_exhaustive]
 pub struct SnapshotInfo {
     /// The file. [`Reader`](crate::Reader) reads it.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::written::path"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::path"))]
     pub path: PathBuf,
     /// When it was taken, in milliseconds since the Unix epoch, by its name.
     pub unix_ms: i64,

@@ -19,7 +19,7 @@ pub struct Recovery {
     /// The process that died, if its ring file could be read.
     pub process: Option<u32>,
     /// The file with its rings.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::reader::written::path"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::path"))]
     pub rings: PathBuf,
     /// What became of them.
     pub outcome: RecoveryOutcome,
@@ -28,7 +28,7 @@ pub struct Recovery {
     /// The number of the segment that was written; `None` if nothing was missing in the files.
     pub segment: Option<u64>,
     /// The snapshot with the records of the run's flight recorder, if it left any.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::reader::written::some_path"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::some_path"))]
     pub snapshot: Option<PathBuf>,
     /// Records that were only in the rings, and are in that segment now.
     pub records: u64,

@@ -14,7 +14,8 @@ const DOUBLING_BITS: u32 = 7;
 /// The count, the sum and the largest value are exact. A quantile is a value that occurred, or less than 1 % below one,
 /// and never above.
 ///
-/// With the feature `serde`, `buckets` is written as a list of pairs, each of a bucket's lowest value and its count.
+/// With the feature `serde`, `buckets` is written as a list of pairs, each of a bucket's lowest value and its count. The
+/// values of [`Stats`](super::Stats) that are nanoseconds are texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -170,6 +171,22 @@ fn bucket_of(value: u64) -> usize {
 #[cfg(feature = "serde")]
 fn lowest_and_count<S: serde::Serializer>(buckets: &[(u32, u64)], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(buckets.iter().map(|&(bucket, count)| (lowest_of(bucket as usize), count)))
+}
+
+/// Writes a distribution of nanoseconds: its values are texts.
+#[cfg(feature = "serde")]
+pub(super) fn nanoseconds<S: serde::Serializer>(all: &Distribution, to: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeStruct as _;
+    let Distribution { count, sum, p50, p90, p95, p99, p999, max, .. } = all;
+    let values = [("sum", sum), ("p50", p50), ("p90", p90), ("p95", p95), ("p99", p99), ("p999", p999), ("max", max)];
+    let mut written = to.serialize_struct("Distribution", values.len() + 2)?;
+    written.serialize_field("count", count)?;
+    for (name, value) in values {
+        written.serialize_field(name, &value.to_string())?;
+    }
+    let buckets: Vec<_> = all.buckets().map(|(lowest, count)| (lowest.to_string(), count)).collect();
+    written.serialize_field("buckets", &buckets)?;
+    written.end()
 }
 
 /// The lowest value of a bucket.

@@ -7,7 +7,7 @@ use crate::format::DroppedBy;
 /// takes it from there. A field of [`Stats`] in no list does not compile.
 macro_rules! log_counts {
     (
-        counts { $($field:ident: $count:ty,)* }
+        counts { $($(#[$attribute:meta])? $field:ident: $count:ty,)* }
         derived { $(#[$of_derived:meta] $derived:ident = $take:expr,)* }
         left_out { $($left_out:ident)* }
     ) => {
@@ -17,7 +17,11 @@ macro_rules! log_counts {
         #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         #[non_exhaustive]
         pub struct LogCounts {
-            $(#[doc = concat!("[`Stats::", stringify!($field), "`].")] pub $field: $count,)*
+            $(
+                #[doc = concat!("[`Stats::", stringify!($field), "`].")]
+                $(#[$attribute])?
+                pub $field: $count,
+            )*
             $(#[$of_derived] pub $derived: u64,)*
         }
 
@@ -52,6 +56,7 @@ log_counts! {
         refused_by: RefusedBy,
         hidden: u64,
         waits: u64,
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
         waited_ns: u64,
         durable_records: u64,
         durable_blocks: u64,

@@ -41,6 +41,7 @@ pub struct ProducerStats {
     /// How often the producer has waited for room, or has begun to.
     pub waits: u64,
     /// How long it has waited in all, in nanoseconds. A wait under way is not in it.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub waited_ns: u64,
 }
 
@@ -85,6 +86,7 @@ pub struct ProducerCounts {
     /// How often producers have waited for room.
     pub waits: u64,
     /// How long they have waited in all, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub waited_ns: u64,
 }
 

@@ -57,6 +57,7 @@ pub struct Stats {
     /// [`BlockFor`](crate::Overflow::BlockFor).
     pub waits: u64,
     /// How long they have waited in all, in nanoseconds. Waits under way are not in it.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::number"))]
     pub waited_ns: u64,
     /// Records that are durable, and all records before them too.
     pub durable_records: u64,
@@ -93,8 +94,10 @@ pub struct Stats {
     /// The memory of the rings.
     pub ring_memory: RingMemoryStats,
     /// How long the device takes to complete a block, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::distribution::nanoseconds"))]
     pub write_latency_ns: Distribution,
     /// How long a caller's flush takes until everything is durable, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::distribution::nanoseconds"))]
     pub flush_latency_ns: Distribution,
     /// Sizes of written blocks, in bytes.
     pub block_bytes: Distribution,

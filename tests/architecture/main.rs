@@ -91,6 +91,7 @@ const ALLOWED: &[(&str, &str)] = &[
         "block buffer callsite clock crash delays device error flush format gate grouped listen own_thread \
          registry ring segment shared stats sync sys",
     ),
+    ("written", ""),
     // No module uses it: it measures the library as a user does, the reader included.
     (
         "unstable",

@@ -237,7 +237,7 @@ pub(crate) fn json(seen: &Seen<'_>) -> Value {
         "path": seen.path.to_string_lossy(),
         "in_use": seen.in_use,
         "in_use_by": seen.pid,
-        "age_ns": seen.newest.map(|figures| seen.age(figures).as_nanos() as u64),
+        "age_ns": seen.newest.map(|figures| seen.age(figures).as_nanos().to_string()),
         "figures": figures,
     })
 }

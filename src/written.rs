@@ -2,7 +2,7 @@
 //!
 //! Nanoseconds and sequence numbers may exceed 2^53, above which many readers of JSON round numbers: they are texts,
 //! always, so that a program that reads them needs one case. Paths need not be UTF-8; their other bytes are replaced.
-//! Every public report that can be written uses it, that of a recovery too.
+//! Counts and bytes do not become so large: they are numbers.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
