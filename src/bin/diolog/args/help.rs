@@ -70,7 +70,7 @@ With -r, lines beyond 64 MiB are kept in a temporary file (in $TMPDIR) until all
 In JSON, nanoseconds, sequence numbers, and integers of fields beyond 2^53 are strings, since many programs would \
 round them; so are the numbers NaN, inf and -inf. Bytes that are not UTF-8 stand in hexadecimal beside the field, as \
 NAME_hex. \"cut\" names the fields that were cut. If two fields of a record have one name, as those of two spans with \
-the same name, \"fields\" has both, one after the other.
+the same name, the second one has the key NAME_2.
 
 On a terminal, the text goes through a pager: $DIOLOG_PAGER, else $PAGER, else less.
 
