@@ -23,6 +23,10 @@ use super::walk::Times;
 ///   nothing about them.
 /// - Shards that hold no wanted record are not decoded. The reader does not notice invalid records in them.
 ///
+/// A record whose callsite its block does not define has no known level, target or fields, so conditions on these do
+/// not leave it out: it is returned from each shard that is decoded. Its message says what it is, and the report has a
+/// finding. No block that diolog writes has such records.
+///
 /// ```
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("log");
@@ -67,7 +71,6 @@ impl Filter {
     }
 
     /// Only records of this level, or of a more severe one. Records of a level that this version does not know pass.
-    /// Records of a callsite that nothing defines do not.
     pub fn level(mut self, level: Level) -> Filter {
         self.level = Some(level);
         self
@@ -200,22 +203,30 @@ impl Filter {
     fn takes_record(&self, record: &RecordRef<'_>) -> bool {
         self.takes_producer(record.producer_id(), record.producer_name())
             && (self.since.is_none() && self.until.is_none() || self.takes_time(record.unix_ns()))
-            && self
-                .fields
-                .iter()
-                .all(|(name, test)| record.fields().any(|field| field.name == &**name && test(&field.value)))
+            && (self.fields.is_empty() || is_undefined(record) || self.takes_fields_of(record))
             && self.message.as_ref().is_none_or(|test| test(record.message()))
     }
 
-    /// Whether records are taken whose callsite nothing defines: of such a record neither level nor fields are known.
-    fn takes_undefined(&self) -> bool {
-        self.takes_messages() && self.level.is_none()
+    fn takes_fields_of(&self, record: &RecordRef<'_>) -> bool {
+        let is_taken =
+            |(name, test): &(String, FieldTest)| record.fields().any(|field| field.name == name && test(&field.value));
+        self.fields.iter().all(is_taken)
+    }
+
+    /// Whether it depends on the callsite which structured records are taken.
+    fn asks_for_callsites(&self) -> bool {
+        self.level.is_some() || !self.takes_messages()
     }
 
     /// Whether messages without a callsite may be taken at all.
     fn takes_messages(&self) -> bool {
         self.targets.is_empty() && self.fields.is_empty()
     }
+}
+
+/// Whether its block does not define the record's callsite.
+fn is_undefined(record: &RecordRef<'_>) -> bool {
+    record.callsite_id().is_some() && record.callsite().is_none()
 }
 
 /// What is known of a callsite's records.
@@ -254,7 +265,8 @@ impl Selection {
             (Some(id), Some(callsite)) => {
                 self.takes_callsite(record.run(), id, callsite) && self.filter.takes_target_of(record, callsite)
             }
-            (Some(_), None) => self.filter.takes_undefined(),
+            // Nothing says that it is not wanted.
+            (Some(_), None) => true,
             (None, _) => self.filter.takes_messages() && self.filter.takes_level(record.level()),
         };
         by_callsite && self.filter.takes_record(record)
@@ -289,7 +301,7 @@ impl Selection {
             Encoding::Packed => {
                 let may_be = |level: u8| shard.message_levels >> level & 1 != 0;
                 let is_taken = |level: u8| may_be(level) && filter.takes_level(Level::from_u8(level));
-                filter.takes_undefined() || filter.takes_messages() && (0..8).any(is_taken)
+                !filter.asks_for_callsites() || filter.takes_messages() && (0..8).any(is_taken)
             }
             _ => filter.takes_messages(),
         };

@@ -88,6 +88,34 @@ fn shards_without_a_wanted_callsite_or_message_are_not_decoded() {
 }
 
 #[test]
+fn a_record_whose_callsite_is_not_defined_is_taken_where_a_filter_cannot_decide() {
+    let mut run = TestRun::with_segment(1);
+    let block = |at, id| {
+        let block =
+            Block::new().packed(1, at, 17, &[UNSIGNED], &number(1)).packed(1, at + 1, id, &[UNSIGNED], &number(2));
+        block.define(id, "order {id}", &[("id", UNSIGNED)])
+    };
+    run.block(block(10, 7).plain(2, 15, 18, b""));
+    let directory = written(&[run.close()]);
+    let given = |filter: Filter| selected(directory.path(), filter);
+    let all = ["callsite 17 is not defined", "order 2", "callsite 18 is not defined"];
+    for filter in [
+        Filter::new(),
+        Filter::new().level(Level::Info),
+        Filter::new().target("shop"),
+        Filter::new().field("id", |value| *value == Value::Unsigned(2)),
+    ] {
+        let (given, report) = given(filter);
+        assert_eq!(given, all);
+        assert_eq!(report.findings.len(), 1, "{report:#?}");
+    }
+    assert_eq!(given(Filter::new().level(Level::Info).message(|text| text.ends_with(b"defined"))).0, [all[0], all[2]]);
+    assert_eq!(given(Filter::new().level(Level::Info).producer("worker-2")).0, [all[2]]);
+    // No record of this shard is wanted by what the block defines, so it is not decoded.
+    assert_eq!(given(Filter::new().target("elsewhere").producer("worker-1")).0, [""; 0]);
+}
+
+#[test]
 fn fields_with_names_of_their_own_are_found() {
     let fields = FieldType::new(Type::Fields);
     let content = [&b"\x01k\x03"[..], &5_u64.to_le_bytes()].concat();
