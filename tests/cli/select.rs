@@ -1,5 +1,8 @@
 //! The options of `cat` and `tail` that select records, and structured records as text and as JSON.
 
+use std::sync::atomic::Ordering::Relaxed;
+
+use diolog::unstable::{Hooks, ManualClock};
 use diolog::{Level, Logger, info, warn};
 use serde_json::{Value, json};
 
@@ -100,6 +103,44 @@ fn records_are_selected() {
     let log = place.log();
     let tail = run(["tail", "-n", "1", "--format", "message", "--level", "warn", log.to_str().expect("UTF-8")], b"");
     assert_eq!((status(&tail), stdout(&tail)), (0, "a message\n".into()));
+}
+
+#[test]
+fn the_status_of_a_range_of_time_is_that_of_the_blocks_that_were_read() {
+    let place = Place::new();
+    // Blocks that are ten seconds apart.
+    let clock: &ManualClock = Box::leak(Box::default());
+    clock.unix_ns.store(1_700_000_000_000_000_000, Relaxed);
+    let logger = Hooks::new().clock(clock).open(support::config(place.log()).block_bytes(4096)).expect("a log");
+    let producer = logger.producer().expect("a producer");
+    for number in 0..8 {
+        clock.ticks.fetch_add(10_000_000_000, Relaxed);
+        clock.monotonic_ns.fetch_add(10_000_000_000, Relaxed);
+        clock.unix_ns.fetch_add(10_000_000_000, Relaxed);
+        producer.log(Level::Info, format!("record {number} in a block of its own"));
+        logger.flush().expect("durable");
+    }
+    drop(producer);
+    logger.close().expect("a clean end");
+    let objects = stdout(&cat(&place, &["--json"]));
+    let first_wanted: Value = serde_json::from_str(objects.lines().nth(4).expect("8 records")).expect("an object");
+    let since = first_wanted["time"].as_str().expect("a time");
+    let segment = &place.segments()[0];
+    let intact = std::fs::read(segment).expect("readable");
+    for (damaged, expected, records) in [(2, 0, 4), (6, 2, 3)] {
+        let text = format!("record {damaged} in");
+        let at = intact.windows(text.len()).position(|bytes| bytes == text.as_bytes()).expect("as it was logged");
+        let mut bytes = intact.clone();
+        bytes[at] ^= 1;
+        std::fs::write(segment, bytes).expect("writable");
+        let all = cat(&place, &["--format", "message"]);
+        assert_eq!((status(&all), stdout(&all).lines().count()), (2, 7), "{}", stderr(&all));
+        let range = cat(&place, &["--format", "message", "--since", since]);
+        let said = stderr(&range);
+        assert_eq!((status(&range), stdout(&range).lines().count()), (expected, records), "{said}");
+        let is_said = said.contains(" of other times not read: `diolog verify` reads all\n");
+        assert_eq!((said.is_empty(), is_said), (expected == 0, expected != 0), "{said}");
+    }
 }
 
 #[test]

@@ -167,6 +167,10 @@ pub(crate) fn print_findings(path: &Path, report: &Report, allow_drops: bool) ->
     newer_parts(report).into_iter().for_each(say_of_log);
     let removed = [report.removed_segments, report.removed_blocks, report.removed_records];
     removed_unread(removed).into_iter().for_each(say_of_log);
+    if !serious.is_empty() && report.unread_blocks > 0 {
+        let unread = counted(report.unread_blocks, "block");
+        say_of_log(format!("{unread} of other times not read: `diolog verify` reads all"));
+    }
     if report.late > 0 {
         say_of_log(format!("{} printed out of order of time", counted(report.late, "record")));
     }
