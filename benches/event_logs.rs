@@ -45,7 +45,7 @@ struct Round {
 /// The most memory that an engine with the default settings takes for `logs` logs: see `EngineConfig`. The rings of
 /// threads are windows of 64 KiB, which share huge pages.
 const fn memory_bytes_max(logs: usize) -> u64 {
-    (256 << 20) + (128 << 20) + (8 << 20) + logs as u64 * (512 << 10)
+    (256 << 20) + (128 << 20) + (8 << 20) + logs as u64 * ((512 << 10) + 2 * (512 << 10))
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {

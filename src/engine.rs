@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::{Config, EngineConfig, RingMemory};
+use crate::config::{Config, ENGINE_BLOCKS_BYTES, EngineConfig, RingMemory};
 use crate::crash::RingFiles;
 use crate::ends;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::own_thread::{self, Role};
 use crate::ring::Budget;
 use crate::segment::{Owner, PreparingThreads};
 use crate::stats::CloseReport;
-use crate::writer::{Serves, Writer};
+use crate::writer::{BlockMemory, Serves, Writer};
 
 /// One writer thread that serves any number of logs, each with its own directory, policy, retention and level. Clones
 /// are handles to the same engine.
@@ -73,7 +73,8 @@ impl Engine {
     pub fn start(config: EngineConfig) -> Result<Engine> {
         config.check()?;
         let rings = Arc::new(Budget::within_group(config.rings_bytes_max as u64, 0, 0));
-        let writer = Writer::start(Serves::Engine { blocks_bytes_max: config.blocks_bytes_max }, config.writer_core)?;
+        let blocks = config.blocks_bytes_max.map_or(BlockMemory::Growing(ENGINE_BLOCKS_BYTES), BlockMemory::Fixed);
+        let writer = Writer::start(Serves::Engine(blocks), config.writer_core)?;
         let ring_files = match &config.ring_memory {
             RingMemory::Private => None,
             RingMemory::Shared(directory) => Some(Arc::new(RingFiles::new(directory, Clock::detect()))),

@@ -231,6 +231,19 @@ fn no_more_logs_are_open_than_the_limit_which_the_error_names() {
 }
 
 #[test]
+fn the_default_settings_have_room_for_the_blocks_of_any_number_of_events() {
+    let directory = support::directory();
+    // Two blocks of each would be more than 128 MiB.
+    let config = support::config("").block_bytes(512 << 10).first_segment_bytes(1 << 20).segment_bytes(1 << 20);
+    let events = EventLogs::new(&engine(), directory.path(), config).expect("valid settings");
+    for number in 0..140 {
+        assert_eq!(events.log(&format!("event {number}"), Level::Info, "x"), Outcome::Written, "{number}");
+    }
+    assert_eq!((events.names().len(), events.stats().refused_without_log), (140, 0));
+    assert_eq!(events.close().expect("clean ends").durable, 140);
+}
+
+#[test]
 fn a_log_that_cannot_be_opened_refuses_its_records_and_open_says_why() {
     let directory = support::directory();
     let base = directory.path().join("base");

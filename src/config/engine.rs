@@ -13,7 +13,7 @@ use crate::ring::CAPACITY_MIN as RING_BYTES_MIN;
 /// The memory of all rings of an engine, by default.
 pub(crate) const ENGINE_RINGS_BYTES: usize = 256 << 20;
 
-/// The memory of all blocks of an engine, by default.
+/// The memory of all blocks of an engine by default, besides two blocks of each log.
 pub(crate) const ENGINE_BLOCKS_BYTES: usize = 128 << 20;
 
 /// The settings with which an [`Engine`](crate::Engine) is started. All have a default.
@@ -36,7 +36,7 @@ pub(crate) const ENGINE_BLOCKS_BYTES: usize = 128 << 20;
 /// |---|---|
 /// | rings | [`rings_bytes_max`](EngineConfig::rings_bytes_max), and twice that if all windows are single ones of 1 MiB |
 /// | the common ring, of threads that get none of their own | [`thread_ring_bytes`](Config::thread_ring_bytes) and [`flight_recorder`](Config::flight_recorder) of each log that has such threads |
-/// | blocks | [`blocks_bytes_max`](EngineConfig::blocks_bytes_max) |
+/// | blocks | [`blocks_bytes_max`](EngineConfig::blocks_bytes_max); without it, 128 MiB + *n* × 2 × [`block_bytes`](Config::block_bytes) |
 /// | listeners that are slower than their logs | 2 × [`listener_queue_bytes`](Config::listener_queue_bytes) for each listener of each log |
 /// | producers | 4 KiB and four times its name for each that is alive |
 /// | everything else | 8 MiB + *n* × 512 KiB |
@@ -50,8 +50,8 @@ pub struct EngineConfig {
     pub(crate) writer_core: Option<usize>,
     #[cfg_attr(feature = "serde", serde(with = "words::bytes"))]
     pub(crate) rings_bytes_max: usize,
-    #[cfg_attr(feature = "serde", serde(with = "words::bytes"))]
-    pub(crate) blocks_bytes_max: usize,
+    #[cfg_attr(feature = "serde", serde(with = "words::some_bytes"))]
+    pub(crate) blocks_bytes_max: Option<usize>,
     #[cfg_attr(feature = "serde", serde(with = "words::ring_memory"))]
     pub(crate) ring_memory: RingMemory,
 }
@@ -61,7 +61,7 @@ impl Default for EngineConfig {
         EngineConfig {
             writer_core: None,
             rings_bytes_max: ENGINE_RINGS_BYTES,
-            blocks_bytes_max: ENGINE_BLOCKS_BYTES,
+            blocks_bytes_max: None,
             ring_memory: RingMemory::Private,
         }
     }
@@ -101,14 +101,14 @@ impl EngineConfig {
     }
 
     /// Bytes of memory for the blocks of all logs together, including blocks on their way to the disk: at least two
-    /// blocks for each open log, and at least 8192; 128 MiB by default.
+    /// blocks for each open log, and at least 8192. By default two blocks for each open log, and 128 MiB besides.
     ///
     /// Each log always has two blocks, and takes up to [`blocks_in_flight`](Config::blocks_in_flight) + 2 while there
-    /// is room. Opening a log is refused if a log would not get its two. Memory that was allocated once is kept for
-    /// later blocks. Too small: busy logs write fewer blocks at once, and throughput falls. Too large: a burst
+    /// is room. If you set a limit, opening a log is refused if a log would not get its two. Memory that was allocated
+    /// once is kept for later blocks. Too small: busy logs write fewer blocks at once, and throughput falls. Too large: a burst
     /// allocates memory that stays allocated, although the disk is no faster.
     pub fn blocks_bytes_max(mut self, bytes: usize) -> EngineConfig {
-        self.blocks_bytes_max = bytes;
+        self.blocks_bytes_max = Some(bytes);
         self
     }
 
@@ -128,7 +128,7 @@ impl EngineConfig {
     pub(crate) fn check(&self) -> Result<()> {
         for (setting, bytes, min) in [
             ("rings_bytes_max", self.rings_bytes_max, RINGS_BYTES_MAX_MIN),
-            ("blocks_bytes_max", self.blocks_bytes_max, BLOCKS_BYTES_MAX_MIN),
+            ("blocks_bytes_max", self.blocks_bytes_max.unwrap_or(usize::MAX), BLOCKS_BYTES_MAX_MIN),
         ] {
             if bytes < min {
                 let remedy = format!("use at least {}, for all logs of the engine together", Size(min as u64));

@@ -17,9 +17,10 @@ mod words;
 pub(crate) use check::{FILE_NAME_BYTES_MAX, PART_FOR_LARGE_RINGS, Validated};
 #[cfg(feature = "unstable")]
 pub(crate) use check::{RING_BYTES, WAITING_RING_BYTES};
-pub use engine::EngineConfig;
+pub(crate) use engine::ENGINE_BLOCKS_BYTES;
 #[cfg(feature = "unstable")]
-pub(crate) use engine::{ENGINE_BLOCKS_BYTES, ENGINE_RINGS_BYTES};
+pub(crate) use engine::ENGINE_RINGS_BYTES;
+pub use engine::EngineConfig;
 pub use overflow::Overflow;
 pub use ring_memory::RingMemory;
 pub use settings::{Config, Settings};

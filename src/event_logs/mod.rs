@@ -174,11 +174,10 @@ impl EventLogs {
     /// [`Outcome::NoLog`]. So event names that come from outside the program cannot fill the disk with directories. The
     /// limit holds for all handles. Logs that are open stay open if there are more.
     ///
-    /// There is no upper bound, but each open log has two blocks of the engine's
-    /// [`blocks_bytes_max`](crate::EngineConfig::blocks_bytes_max), and two to four descriptors. **With the default
-    /// sizes there is room for the blocks of 128 logs**, so the records of event 129 are refused as
-    /// [`Outcome::NoLog`]: for more, raise that, or lower [`block_bytes`](Config::block_bytes). Of descriptors, a
-    /// process often has 1,024 (`ulimit -n`).
+    /// There is no upper bound, but each open log may take two blocks, 1 MiB by default, and has two to four
+    /// descriptors, of which a process often has 1,024 (`ulimit -n`). If the engine has a
+    /// [`blocks_bytes_max`](crate::EngineConfig::blocks_bytes_max), the records of an event whose log would not get its
+    /// two blocks are refused as [`Outcome::NoLog`].
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for 0, with which no event would have a log.

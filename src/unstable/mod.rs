@@ -34,8 +34,6 @@ pub const RING_BYTES: usize = config::RING_BYTES;
 pub const WAITING_RING_BYTES: usize = config::WAITING_RING_BYTES;
 /// The memory of all rings of an engine, by default.
 pub const ENGINE_RINGS_BYTES: usize = config::ENGINE_RINGS_BYTES;
-/// The memory of all blocks of an engine, by default.
-pub const ENGINE_BLOCKS_BYTES: usize = config::ENGINE_BLOCKS_BYTES;
 
 /// Ends the line of a record that was cut, for people.
 pub fn cut_mark(line: &[u8]) -> &'static str {

@@ -7,8 +7,9 @@
 //! - A log has at most its cap: the blocks that it may have in flight, one that is being filled, and one that waits. So
 //!   a log whose disk is full or has failed takes no more than that.
 //! - [`GUARANTEED`] of these are reserved for it, so that no other log can stop it.
-//! - All buffers together take at most `blocks_bytes_max`. A buffer counts from its allocation until its memory is
-//!   freed, also while the kernel still reads the block of a log that has ended.
+//! - All buffers together take at most `blocks_bytes_max`, or if that is not set, an amount that grows with the open
+//!   logs. A buffer counts from its allocation until its memory is freed, also while the kernel still reads the block of
+//!   a log that has ended.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,6 +23,15 @@ use crate::grouped::Size;
 
 /// How many buffers each log has that no other log can take: one is written while the other is filled.
 const GUARANTEED: usize = 2;
+
+/// The most memory that the buffers of a pool may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BlockMemory {
+    /// So many bytes, whatever logs are open.
+    Fixed(usize),
+    /// So many bytes besides what is guaranteed to the open logs.
+    Growing(usize),
+}
 
 /// The buffers of one log.
 pub(crate) struct Buffers {
@@ -110,9 +120,11 @@ impl Drop for PoolShare {
         // The log's other buffers are freed elsewhere, and count until then.
         let mut inner = self.pool.inner.borrow_mut();
         inner.reserved_bytes -= GUARANTEED.saturating_sub(self.taken) * self.block_bytes;
+        inner.guaranteed_bytes -= GUARANTEED * self.block_bytes;
         if self.taken > 0 {
             inner.devices.forget_freed();
         }
+        inner.free_spare();
     }
 }
 
@@ -123,11 +135,13 @@ pub(super) struct Pool {
 }
 
 struct Inner {
-    bytes_max: usize,
+    memory: BlockMemory,
+    /// Bytes of the guaranteed buffers of all logs, whether they have taken them or not.
+    guaranteed_bytes: usize,
     /// Bytes of all buffers that exist, wherever they are.
     used: ByteCount,
     /// Reserved for the guaranteed buffers that logs have not taken. Together with the buffers in use this is at most
-    /// `bytes_max`, except between a give-back and the freeing of spare buffers.
+    /// [`bytes_max`](Inner::bytes_max), except between a give-back and the freeing of spare buffers.
     reserved_bytes: usize,
     /// Spare buffers, which no log has, by their size.
     spare: BTreeMap<usize, Vec<AlignedBuffer>>,
@@ -136,10 +150,11 @@ struct Inner {
 }
 
 impl Pool {
-    /// A pool of at most `bytes_max`, whose buffers are written by `devices`.
-    pub(super) fn new(bytes_max: usize, devices: DeviceSet) -> Pool {
+    /// A pool of at most this memory, whose buffers are written by `devices`.
+    pub(super) fn new(memory: BlockMemory, devices: DeviceSet) -> Pool {
         let (used, spare) = (ByteCount::default(), BTreeMap::new());
-        Pool { inner: Rc::new(RefCell::new(Inner { bytes_max, used, reserved_bytes: 0, spare, devices })) }
+        let inner = Inner { memory, guaranteed_bytes: 0, used, reserved_bytes: 0, spare, devices };
+        Pool { inner: Rc::new(RefCell::new(inner)) }
     }
 
     /// The share of a log that may have `cap` buffers of `block_bytes`.
@@ -149,15 +164,17 @@ impl Pool {
     pub(super) fn share(&self, cap: usize, block_bytes: usize) -> Result<Buffers> {
         let mut inner = self.inner.borrow_mut();
         inner.reserved_bytes += GUARANTEED * block_bytes;
+        inner.guaranteed_bytes += GUARANTEED * block_bytes;
         inner.free_spare();
-        if inner.used.bytes() + inner.reserved_bytes > inner.bytes_max {
+        if inner.used.bytes() + inner.reserved_bytes > inner.bytes_max() {
             inner.reserved_bytes -= GUARANTEED * block_bytes;
+            inner.guaranteed_bytes -= GUARANTEED * block_bytes;
             let remedy = format!(
                 "the engine's other logs leave no room for {GUARANTEED} blocks of {}, which each log needs: raise it, \
                  use smaller block_bytes, or close some logs",
                 Size(block_bytes as u64)
             );
-            return Err(Error::invalid("blocks_bytes_max", Size(inner.bytes_max as u64), remedy));
+            return Err(Error::invalid("blocks_bytes_max", Size(inner.bytes_max() as u64), remedy));
         }
         drop(inner);
         Ok(Buffers { supply: Supply::Share(PoolShare { pool: self.clone(), block_bytes, cap, taken: 0 }) })
@@ -165,6 +182,14 @@ impl Pool {
 }
 
 impl Inner {
+    /// The most bytes that all buffers may take now.
+    fn bytes_max(&self) -> usize {
+        match self.memory {
+            BlockMemory::Fixed(bytes) => bytes,
+            BlockMemory::Growing(bytes) => bytes + self.guaranteed_bytes,
+        }
+    }
+
     /// Whether a log may have one more than it is guaranteed.
     fn has_room(&self, block_bytes: usize) -> bool {
         let has_spare = |bytes: &usize| self.spare.get(bytes).is_some_and(|spare| !spare.is_empty());
@@ -174,7 +199,7 @@ impl Inner {
 
     /// Whether one more can be made, once `freed` bytes of spare ones are freed.
     fn fits(&self, block_bytes: usize, freed: usize) -> bool {
-        self.used.bytes() + self.reserved_bytes + block_bytes <= self.bytes_max + freed
+        self.used.bytes() + self.reserved_bytes + block_bytes <= self.bytes_max() + freed
     }
 
     /// A buffer, out of what is reserved for the log if it `is_guaranteed`. `None` if the system has no memory.
@@ -212,7 +237,7 @@ impl Inner {
 
     /// Frees spare buffers until those that are guaranteed have room.
     fn free_spare(&mut self) {
-        while self.used.bytes() + self.reserved_bytes > self.bytes_max && self.free_one_spare().is_some() {}
+        while self.used.bytes() + self.reserved_bytes > self.bytes_max() && self.free_one_spare().is_some() {}
     }
 
     /// Frees a spare buffer; `None` if there is none.
@@ -232,7 +257,7 @@ mod tests {
     const BLOCK: usize = 4096;
 
     fn pool(blocks: usize) -> Pool {
-        Pool::new(blocks * BLOCK, DeviceSet::new(Logs::Many, || ()))
+        Pool::new(BlockMemory::Fixed(blocks * BLOCK), DeviceSet::new(Logs::Many, || ()))
     }
 
     fn take_all(buffers: &mut Buffers) -> Vec<AlignedBuffer> {
@@ -252,6 +277,23 @@ mod tests {
         assert_eq!(more.len(), 2);
         assert_eq!(take_all(&mut one).len(), 4);
         drop((of_two, more));
+    }
+
+    #[test]
+    fn a_pool_that_grows_has_two_buffers_for_each_log_and_the_same_number_besides() {
+        let pool = Pool::new(BlockMemory::Growing(3 * BLOCK), DeviceSet::new(Logs::Many, || ()));
+        let mut greedy = pool.share(66, BLOCK).expect("room");
+        let taken = take_all(&mut greedy);
+        assert_eq!(taken.len(), GUARANTEED + 3);
+        let mut logs: Vec<_> = (0..100).map(|_| pool.share(66, BLOCK).expect("room for each")).collect();
+        let of_logs: Vec<_> = logs.iter_mut().map(take_all).collect();
+        assert!(of_logs.iter().all(|taken| taken.len() == GUARANTEED), "the others are taken");
+        assert_eq!(pool.inner.borrow().used.bytes(), (101 * GUARANTEED + 3) * BLOCK);
+        // What is left after logs have ended is what it was before they began.
+        taken.into_iter().for_each(|buffer| greedy.give_back(buffer));
+        drop((of_logs, logs));
+        assert_eq!(take_all(&mut greedy).len(), GUARANTEED + 3);
+        assert!(pool.inner.borrow().used.bytes() <= (GUARANTEED + 3) * BLOCK);
     }
 
     #[test]

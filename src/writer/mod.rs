@@ -21,6 +21,7 @@ mod schedule;
 #[cfg(all(test, not(loom)))]
 mod packing_tests;
 
+pub(crate) use buffers::BlockMemory;
 pub(crate) use callsites::define;
 pub(crate) use new_log::{Begin, WrapDevice};
 pub(crate) use thread::{Serves, Writer};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
 use super::begin::Resources;
-use super::buffers::Pool;
+use super::buffers::{BlockMemory, Pool};
 use super::new_log::{Begin, NewLog};
 use super::serve::serve;
 use crate::device::{DeviceSet, Logs};
@@ -25,8 +25,8 @@ use crate::sys::cpu::{self, Affinity};
 pub(crate) enum Serves<'a> {
     /// The log at this path, with buffers of its own.
     OneLog(&'a Path),
-    /// The logs of an engine, whose blocks together may take `blocks_bytes_max`.
-    Engine { blocks_bytes_max: usize },
+    /// The logs of an engine, whose blocks together may take this memory.
+    Engine(BlockMemory),
 }
 
 impl Serves<'_> {
@@ -34,7 +34,7 @@ impl Serves<'_> {
     fn path(&self) -> &Path {
         match self {
             Serves::OneLog(path) => path,
-            Serves::Engine { .. } => Path::new("an engine"),
+            Serves::Engine(_) => Path::new("an engine"),
         }
     }
 }
@@ -59,9 +59,9 @@ impl Writer {
     /// [`Error::InvalidConfig`] if there is no such CPU or the kernel refuses it; [`Error::Io`] if no thread can be
     /// started.
     pub(crate) fn start(serves: Serves<'_>, core: Option<usize>) -> Result<Writer> {
-        let (logs, blocks_bytes_max) = match serves {
+        let (logs, blocks) = match serves {
             Serves::OneLog(_) => (Logs::One, None),
-            Serves::Engine { blocks_bytes_max } => (Logs::Many, Some(blocks_bytes_max)),
+            Serves::Engine(memory) => (Logs::Many, Some(memory)),
         };
         let failed = |source| Error::io("start the writer thread for", serves.path(), source);
         let id = WriterId::new();
@@ -78,7 +78,7 @@ impl Writer {
             let _ = pinned_sender.send(refused.map_or(Ok(()), |core| Err(refused_core(core))));
             if refused.is_none() {
                 let devices = DeviceSet::new(logs, move || affinity.apply());
-                let pool = blocks_bytes_max.map(|bytes_max| Pool::new(bytes_max, devices.clone()));
+                let pool = blocks.map(|memory| Pool::new(memory, devices.clone()));
                 serve(&received, Resources { devices, pool }, &asked_here);
             }
         })

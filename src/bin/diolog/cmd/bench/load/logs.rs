@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use diolog::unstable::{BLOCK_BYTES_MAX, ENGINE_BLOCKS_BYTES, ENGINE_RINGS_BYTES, RING_BYTES, WAITING_RING_BYTES};
+use diolog::unstable::{BLOCK_BYTES_MAX, ENGINE_RINGS_BYTES, RING_BYTES, WAITING_RING_BYTES};
 use diolog::{
     Config, Distribution, DroppedBy, Engine, EngineConfig, EventLogs, Level, Logger, Overflow, ProducerReport,
     ReadOptions, Report, Verdict,
@@ -172,14 +172,9 @@ impl Proof {
     }
 }
 
-/// The engine of several logs, with room for the rings that one of them may have, and for the two blocks of each
-/// without which no log is opened.
+/// The engine of several logs, with room for the rings that one of them may have.
 fn engine(load: &Load, config: &Config) -> EngineConfig {
-    let log = config.settings();
-    let blocks_bytes = load.events as usize * 2 * log.block_bytes();
-    let engine = EngineConfig::new()
-        .rings_bytes_max(log.rings_bytes_max().max(ENGINE_RINGS_BYTES))
-        .blocks_bytes_max(blocks_bytes.max(ENGINE_BLOCKS_BYTES));
+    let engine = EngineConfig::new().rings_bytes_max(config.settings().rings_bytes_max().max(ENGINE_RINGS_BYTES));
     load.writer_core.map_or(engine.clone(), |core| engine.writer_core(core))
 }
 
