@@ -135,7 +135,9 @@ mod in_use {
         }
         let logs = paths.iter().map(|path| format!("'{}'", path.display())).collect::<Vec<_>>().join(" ");
         let program = env!("CARGO_BIN_EXE_diolog");
-        let mut terminal = match on_a_terminal(&format!("stty rows 5 columns 150; {program} top {logs}")) {
+        let missing = place.join("missing");
+        let line = format!("stty rows 6 columns 150; {program} top '{}' {logs}", missing.display());
+        let mut terminal = match on_a_terminal(&line) {
             Ok(terminal) => terminal,
             Err(error) => return support::not_shown("top on a small terminal", format!("script: {error}")),
         };
@@ -152,6 +154,8 @@ mod in_use {
             assert!(line.starts_with(&path.display().to_string()) && line.ends_with("not in use"), "{shown:?}");
         }
         assert_eq!(lines[3], "and 3 more logs: a larger terminal shows them", "{shown:?}");
+        let says = lines[4].starts_with("diolog: ") && lines[4].contains(&missing.display().to_string());
+        assert!(says, "it stays on the screen: {shown:?}");
     }
 
     #[test]

@@ -39,7 +39,12 @@ enum Form {
 /// Shows the newest figures of each log, once or each second until Ctrl-C. A path that is no log is named on standard
 /// error.
 pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
-    let (mut logs, status) = report::of_each(&arguments.paths, |path| Ok((FiguresReader::open(path)?, Status::CLEAN)));
+    let mut failures = Vec::new();
+    let (mut logs, status) = report::of_each(&arguments.paths, |path| {
+        let opened = FiguresReader::open(path).map_err(Failure::from);
+        let log = opened.inspect_err(|failure| failures.push(escape::name(&failure.message)))?;
+        Ok((log, Status::CLEAN))
+    });
     if logs.is_empty() {
         return Ok(status);
     }
@@ -57,7 +62,7 @@ pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
         let now_unix_ns = unix_ns();
         let seen = logs.iter().map(|(path, log)| look(path, log, now_unix_ns));
         match form {
-            Form::InPlace => fill_screen(&seen.collect::<Vec<_>>(), arguments.producers, output.line()),
+            Form::InPlace => fill_screen(&seen.collect::<Vec<_>>(), &failures, arguments.producers, output.line()),
             Form::Once => seen.for_each(|seen| lines(&seen, arguments.producers, output.line())),
             Form::Lines => seen.for_each(|seen| line(&seen, &When::utc().format(now_unix_ns), output.line())),
             Form::Json => {
@@ -98,17 +103,21 @@ fn unix_ns() -> i64 {
     i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Appends what a terminal shows in place of the last screen.
-fn fill_screen(logs: &[Seen<'_>], producers: usize, out: &mut Vec<u8>) {
+/// Appends what a terminal shows in place of the last screen: the logs, and why others could not be read.
+fn fill_screen(logs: &[Seen<'_>], failures: &[String], producers: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(CLEAR);
     let begin = out.len();
     logs.iter().for_each(|seen| lines(seen, producers, out));
-    let Some((_, Height(height))) = terminal_size() else { return };
-    let height = usize::from(height);
-    // The cursor stands in a line of its own.
-    let is_too_long = out[begin..].iter().filter(|byte| **byte == b'\n').count() >= height;
-    if logs.len() > 1 && is_too_long {
-        out.truncate(begin);
-        rows(logs, height, out);
+    if let Some((_, Height(height))) = terminal_size() {
+        let height = usize::from(height).saturating_sub(failures.len());
+        // The cursor stands in a line of its own.
+        let is_too_long = out[begin..].iter().filter(|byte| **byte == b'\n').count() >= height;
+        if logs.len() > 1 && is_too_long {
+            out.truncate(begin);
+            rows(logs, height, out);
+        }
+    }
+    for failure in failures {
+        out.extend_from_slice(format!("diolog: {failure}\n").as_bytes());
     }
 }
