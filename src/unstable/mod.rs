@@ -12,7 +12,7 @@ mod ring;
 
 use std::fmt::Display;
 
-use crate::grouped::Grouped;
+use crate::grouped::{Grouped, Size};
 use crate::reader::RunId;
 use crate::{config, format};
 
@@ -48,6 +48,11 @@ pub fn grouped(number: impl Display) -> String {
 /// A count with its noun, for people: "1 record", "2,000 records".
 pub fn counted(count: u64, thing: &str) -> String {
     crate::grouped::counted(count, thing)
+}
+
+/// A number of bytes for people: "1 MiB", or "5,000 bytes" if it is no multiple of a unit.
+pub fn size(bytes: u64) -> String {
+    Size(bytes).to_string()
 }
 
 /// The name of the file in a log's directory that says where the rings of a run are.

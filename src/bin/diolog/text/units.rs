@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 // As in the library's own messages: "1,234,567" and "2,000 records".
-pub(crate) use diolog::unstable::{counted, grouped};
+pub(crate) use diolog::unstable::{counted, grouped, size as exact};
 
 /// A size as "0 B", "4.0 KiB", "256 KiB", "1.5 GiB": two digits at least with a binary unit.
 pub(crate) fn bytes(bytes: u64) -> String {

@@ -45,6 +45,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The threads may need this long to end after the load's time: the last row has that too.
+const ENDING: Duration = Duration::from_millis(100);
+
 /// How long the machine's capacity is measured, before a load at a part of it.
 const CAPACITY_TIME: Duration = Duration::from_secs(5);
 
@@ -205,7 +208,7 @@ impl<'a> Bench<'a> {
             let begin = self.meter.now();
             let mut progress = Progress::new("load", 0);
             let (mut all, mut last) = (Tally::new(), begin.clone());
-            let (mut next, mut before) = (start + SECOND, Duration::ZERO);
+            let (mut next, mut before) = (next_row(start, start + run.time), Duration::ZERO);
             let mut figures = logs.figures();
             let mut done = Vec::new();
             let (mut memory_peak, mut fault) = (None, None);
@@ -220,7 +223,7 @@ impl<'a> Bench<'a> {
                 all.add(&second);
                 let usage = last.until(&now);
                 memory_peak = memory_peak.max(usage.memory_bytes);
-                // The last row is of less than a second, and there is none if that second was a whole one.
+                // The last row need not be of a whole second, and there is none if nothing happened.
                 let written = if ended && second.accepted + second.lost == 0 {
                     Ok(())
                 } else {
@@ -237,7 +240,7 @@ impl<'a> Bench<'a> {
                     break;
                 }
                 (last, before, figures) = (now, elapsed, logs.figures());
-                next += SECOND;
+                next = next_row(next, start + run.time);
             }
             let elapsed = start.elapsed();
             let usage = begin.until(&self.meter.now());
@@ -312,6 +315,12 @@ fn has_passed<'a>(
     }
 }
 
+/// When the row after that of time `last` is due: a second later, or if the load then ends, when that has ended.
+fn next_row(last: Instant, end: Instant) -> Instant {
+    let next = last + SECOND;
+    if next < end + ENDING && end < next + ENDING { end + ENDING } else { next }
+}
+
 /// The line on a terminal while the load runs.
 fn bar(elapsed: Duration, time: Duration, all: &Tally) -> String {
     const WIDTH: usize = 24;
@@ -336,6 +345,20 @@ fn failed(error: io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_row_has_the_time_in_which_the_threads_end() {
+        let start = Instant::now();
+        let rows = |ms: u64, count: usize| {
+            let end = start + Duration::from_millis(ms);
+            let due = std::iter::successors(Some(start), |last| Some(next_row(*last, end)));
+            due.skip(1).take(count).map(|due| (due - start).as_millis()).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(3_000, 4), [1_000, 2_000, 3_100, 4_100], "no row for the last milliseconds");
+        assert_eq!(rows(2_950, 3), [1_000, 2_000, 3_050]);
+        assert_eq!(rows(2_500, 3), [1_000, 2_000, 3_000], "the threads end before it");
+        assert_eq!(rows(300, 1), [1_000]);
+    }
 
     #[test]
     fn the_line_shows_time_messages_and_losses() {

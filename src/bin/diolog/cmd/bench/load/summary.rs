@@ -249,10 +249,7 @@ impl Summary {
 
 /// Sizes as "64 bytes (9 in 10), 1 KiB to 4 KiB (1 in 10)".
 fn shown_sizes(sizes: &Sizes) -> String {
-    let size = |bytes: usize| match bytes {
-        1024.. if bytes.is_multiple_of(1024) => format!("{} KiB", units::grouped(bytes as u64 / 1024)),
-        _ => units::counted(bytes as u64, "byte"),
-    };
+    let size = |bytes: usize| units::exact(bytes as u64);
     let all: u64 = sizes.0.iter().map(|range| u64::from(range.weight)).sum();
     let range = |range: &Range| {
         let Range { smallest, largest, weight } = *range;
