@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cat::{form, options};
 use super::logs::{Absence, Gaps, Logs, LogsToRead, Printed};
@@ -15,6 +15,9 @@ use crate::text::spool::{Spool, cannot_keep};
 
 /// The time between two looks for new records. Blocks are at most 100 ms apart by default.
 const POLL: Duration = Duration::from_millis(50);
+
+/// The same while nothing comes. People see little difference, also in how soon Ctrl-C works.
+const IDLE_POLL: Duration = Duration::from_millis(250);
 
 /// Prints the last records, and if asked for new ones until Ctrl-C.
 pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
@@ -53,20 +56,27 @@ pub(crate) fn run(arguments: &Tail) -> Result<Status, Failure> {
     }
     logs.print_losses();
     logs.gaps = Gaps::of(&records.look, says_gaps);
+    let mut last_record = Instant::now();
     while asked.get().is_none() {
         if logs.next(output.line())?.is_some() {
             output.end_line()?;
+            last_record = Instant::now();
             continue;
         }
         output.flush()?;
         logs.print_losses();
-        if output.wait_until_closed(POLL) {
+        if output.wait_until_closed(time_to_next_look(last_record.elapsed())) {
             return Ok(Status::CLEAN);
         }
         logs.look_for_more()?;
     }
     output.flush()?;
     Ok(logs.status_of_following(records.allow_drops))
+}
+
+/// How long to wait for new records, after nothing has come for this long: longer and longer.
+fn time_to_next_look(silence: Duration) -> Duration {
+    (silence / 10).clamp(POLL, IDLE_POLL)
 }
 
 /// The failure to open the logs. If one of them is not there yet, `-f` does not wait for it, and `-F` would.
@@ -84,4 +94,15 @@ fn listen(has_begun: Arc<AtomicBool>) -> Result<Asked, Failure> {
         }
     };
     signals::listen(end_early, || None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_rarer_in_silence_and_never_rare() {
+        let next = |ms| time_to_next_look(Duration::from_millis(ms)).as_millis();
+        assert_eq!([0, 100, 500, 1_000, 2_500, 3_600_000].map(next), [50, 50, 50, 100, 250, 250]);
+    }
 }
