@@ -60,6 +60,9 @@ use crate::logger::Logger;
 /// the crate `log`, so that events beyond it cost one load. After [`Logger::set_level`] and the like have admitted
 /// more, call [`update_max_level`](Self::update_max_level).
 ///
+/// There is no limit on the records of a place, as the macros of this crate have one. To silence a place that logs too
+/// much, give its target another level.
+///
 /// `log::logger().flush()` waits until everything logged before is durable, as [`Logger::flush`] does; it cannot say if
 /// that fails.
 #[derive(Clone)]

@@ -90,6 +90,9 @@ use crate::logger::Logger;
 /// [`new`](Self::new) is the bridge without a filter, for a filter of your own:
 /// `TracingBridge::new(&logger).with_filter(EnvFilter::from_default_env())`. The log's levels count as well.
 ///
+/// There is no limit on the records of a place, as the macros of this crate have one. To silence a place that logs too
+/// much, give its target another level, or add a filter.
+///
 /// To know that everything logged before is durable, call [`Logger::flush`].
 #[derive(Clone)]
 pub struct TracingBridge {
