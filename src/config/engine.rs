@@ -105,8 +105,8 @@ impl EngineConfig {
     ///
     /// Each log always has two blocks, and takes up to [`blocks_in_flight`](Config::blocks_in_flight) + 2 while there
     /// is room. If you set a limit, opening a log is refused if a log would not get its two. Memory that was allocated
-    /// once is kept for later blocks. Too small: busy logs write fewer blocks at once, and throughput falls. Too large: a burst
-    /// allocates memory that stays allocated, although the disk is no faster.
+    /// once is kept for later blocks. Too small: busy logs write fewer blocks at once, and throughput falls. Too large:
+    /// a burst allocates memory that stays allocated, although the disk is no faster.
     pub fn blocks_bytes_max(mut self, bytes: usize) -> EngineConfig {
         self.blocks_bytes_max = Some(bytes);
         self
