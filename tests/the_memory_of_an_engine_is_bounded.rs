@@ -1,6 +1,6 @@
 //! The memory of an engine stays within what the documentation of `EngineConfig` states, with full rings, no block
-//! free, and a listener that hangs: with many logs, with many producers and a flight recorder, and with windows of 1
-//! MiB.
+//! free, and a listener that hangs: with many logs, with many producers and a flight recorder, with windows of 1 MiB, and
+//! with the default memory of blocks.
 #![cfg(all(target_os = "linux", feature = "unstable"))]
 
 mod support;
@@ -11,7 +11,6 @@ use diolog::{Engine, EngineConfig, Level, Listener, LiveRecord, Outcome, Produce
 use support::faults::Plan;
 use support::os;
 
-const BLOCKS_BYTES_MAX: u64 = 8 << 20;
 const THREAD_RING_BYTES: u64 = 64 << 10;
 const QUEUE_BYTES: u64 = 64 << 10;
 
@@ -28,8 +27,22 @@ struct Load {
     /// The ring of each for the flight recorder; 0 for no recorder.
     recorder_bytes: u64,
     rings_bytes_max: u64,
+    block_bytes: u64,
+    /// `None`: the default.
+    blocks_bytes_max: Option<u64>,
     name: &'static str,
 }
+
+const LOAD: Load = Load {
+    logs: 40,
+    producers: 1,
+    ring_bytes: 64 << 10,
+    recorder_bytes: 0,
+    rings_bytes_max: 8 << 20,
+    block_bytes: 64 << 10,
+    blocks_bytes_max: Some(8 << 20),
+    name: "one",
+};
 
 /// Never returns.
 struct Hung;
@@ -44,9 +57,15 @@ impl Listener for Hung {
 
 #[test]
 fn full_rings_and_blocks_of_many_logs_take_no_more_than_is_documented() {
-    let load =
-        Load { logs: 40, producers: 1, ring_bytes: 64 << 10, recorder_bytes: 0, rings_bytes_max: 8 << 20, name: "one" };
     if !support::child::ran_in_child("full_rings_and_blocks_of_many_logs_take_no_more_than_is_documented") {
+        fill(&LOAD);
+    }
+}
+
+#[test]
+fn the_blocks_of_an_engine_without_a_limit_take_no_more_than_is_documented() {
+    let load = Load { logs: 160, rings_bytes_max: 16 << 20, block_bytes: 512 << 10, blocks_bytes_max: None, ..LOAD };
+    if !support::child::ran_in_child("the_blocks_of_an_engine_without_a_limit_take_no_more_than_is_documented") {
         fill(&load);
     }
 }
@@ -60,6 +79,7 @@ fn many_producers_with_a_flight_recorder_take_no_more_than_is_documented() {
         recorder_bytes: 4 << 10,
         rings_bytes_max: 24 << 20,
         name: "a name of a producer that is as long as names of threads in a pool with the names of their tasks may be",
+        ..LOAD
     };
     if !support::child::ran_in_child("many_producers_with_a_flight_recorder_take_no_more_than_is_documented") {
         fill(&load);
@@ -68,8 +88,7 @@ fn many_producers_with_a_flight_recorder_take_no_more_than_is_documented() {
 
 #[test]
 fn single_windows_of_a_mebibyte_take_no_more_than_is_documented() {
-    let load =
-        Load { logs: 24, producers: 1, ring_bytes: 1 << 20, recorder_bytes: 0, rings_bytes_max: 24 << 20, name: "one" };
+    let load = Load { logs: 24, ring_bytes: 1 << 20, rings_bytes_max: 24 << 20, ..LOAD };
     if !support::child::ran_in_child("single_windows_of_a_mebibyte_take_no_more_than_is_documented") {
         fill(&load);
     }
@@ -80,7 +99,8 @@ fn single_windows_of_a_mebibyte_take_no_more_than_is_documented() {
 fn fill(load: &Load) {
     let before = os::resident_bytes();
     let limits = EngineConfig::new().rings_bytes_max(load.rings_bytes_max as usize);
-    let engine = Engine::start(limits.blocks_bytes_max(BLOCKS_BYTES_MAX as usize)).expect("a thread");
+    let limits = load.blocks_bytes_max.map_or(limits.clone(), |bytes| limits.blocks_bytes_max(bytes as usize));
+    let engine = Engine::start(limits).expect("a thread");
     let hung: Arc<dyn Listener> = Arc::new(Hung);
     let open = |number: u64| {
         let config = support::config(support::child_directory().join(number.to_string()))
@@ -88,8 +108,8 @@ fn fill(load: &Load) {
             .ring_bytes(load.ring_bytes as usize)
             .thread_ring_bytes(THREAD_RING_BYTES as usize)
             .flight_recorder(load.recorder_bytes as usize)
-            .block_bytes(64 << 10)
-            .segment_bytes(1 << 20)
+            .block_bytes(load.block_bytes as usize)
+            .segment_bytes(16 * load.block_bytes)
             .listener(Level::Info, Arc::clone(&hung))
             .listener_queue_bytes(QUEUE_BYTES as usize)
             .close_deadline(std::time::Duration::ZERO);
@@ -143,7 +163,11 @@ fn fill(load: &Load) {
     let queues = 2 * load.logs * QUEUE_BYTES;
     let of_producers = load.logs * load.producers * ((4 << 10) + 4 * load.name.len() as u64);
     let others = (8 << 20) + load.logs * (512 << 10);
-    let bound = rings + common + BLOCKS_BYTES_MAX + queues + of_producers + others;
+    let blocks = load.blocks_bytes_max.unwrap_or((128 << 20) + load.logs * 2 * load.block_bytes);
+    let bound = rings + common + blocks + queues + of_producers + others;
     assert!(taken <= bound, "{taken} bytes, more than {bound}");
     assert!(taken >= load.rings_bytes_max, "{taken} bytes: the rings are full");
+    if load.blocks_bytes_max.is_none() {
+        assert!(taken > 128 << 20, "{taken} bytes: two blocks of each log are more than all share");
+    }
 }
