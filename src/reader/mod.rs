@@ -390,7 +390,7 @@ impl Reader {
                 return Ok(true);
             }
             if is_replaced {
-                return Err(self.walk.replaced());
+                return Err(self.walk.files().replaced());
             }
             let left = timeout.saturating_sub(begun.elapsed());
             if left.is_zero() {
@@ -438,7 +438,7 @@ impl Reader {
     fn load_ready_or_end(&mut self) -> Result<Option<Ready>> {
         let ready = self.load_ready()?;
         if ready.is_none() && !std::mem::replace(&mut self.has_checked_place, true) {
-            self.walk.check_place()?;
+            self.walk.files().check_place()?;
         }
         Ok(ready)
     }

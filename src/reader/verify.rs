@@ -92,7 +92,7 @@ pub(super) fn verify_with(path: &Path, durable: bool, mut watch: impl FnMut(&Rep
             Err(_) => {}
         }
     }
-    walk.check_place()?;
+    walk.files().check_place()?;
     walk.report_misnamed();
     let in_use = walk.in_use();
     let report = walk.account.report;

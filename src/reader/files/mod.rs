@@ -147,13 +147,32 @@ impl LogFiles {
         self.opened.as_ref().is_none_or(|opened| sys::at_path(opened, &self.root) == AtPath::This)
     }
 
+    /// Whether another log is at the path, or none. `last` is the last segment that is open, and what is at its path.
+    pub(crate) fn are_replaced(&self, last: Option<(u64, AtPath)>) -> bool {
+        !self.is_at_its_path()
+            || match last {
+                None | Some((_, AtPath::This)) => false,
+                Some((_, AtPath::Another)) => true,
+                // Retention removes a segment only after there is a later one.
+                Some((number, AtPath::Nothing)) => self.ends_at(number),
+            }
+    }
+
+    /// Checks that the log is still at its path, where its files were found. If not, what is missing may be anywhere.
+    ///
+    /// # Errors
+    /// [`Error::NotALog`].
+    pub(crate) fn check_place(&self) -> Result<()> {
+        if self.is_at_its_path() { Ok(()) } else { Err(self.replaced()) }
+    }
+
     /// The error for a log that is no longer at its path.
     pub(crate) fn replaced(&self) -> Error {
         not_a_log(&self.root, "was removed, or another log is there now: open it again to read that".into())
     }
 
     /// Whether the directory has no file with a number above `number`.
-    pub(crate) fn ends_at(&self, number: u64) -> bool {
+    fn ends_at(&self, number: u64) -> bool {
         self.numbered().map_or(true, |files| files.last().is_none_or(|(last, _)| *last <= number))
     }
 

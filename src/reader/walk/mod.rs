@@ -15,13 +15,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::{BlockFlags, MERGE_BYTES_MAX, segment_file_name};
-use crate::sys::AtPath;
 
 use super::account::{Account, Before, Location, Place, RunEnd, Trailing};
 use super::callsites::KnownCallsites;
-use super::files::{Run, Segment, suspicions};
+use super::files::{LogFiles, Run, Segment, suspicions};
 use super::record::{RunContext, RunId};
 use super::report::{Finding, InUse};
 use super::scan::{BlockLocation, Chunk, Debris, Loaded, SegmentFile};
@@ -97,9 +96,7 @@ impl Walk {
         let mut account = Account::default();
         let mut in_use = runs.files.in_use();
         runs.discover(None, in_use == InUse::Yes, &mut account.report)?;
-        if !runs.files.is_at_its_path() {
-            return Err(runs.files.replaced());
-        }
+        runs.files.check_place()?;
         // A logger that came in between has files among those that were found; one that went is done with them.
         if in_use == InUse::No {
             in_use = runs.files.in_use();
@@ -218,26 +215,12 @@ impl Walk {
             let (segment, at_path) = reading.plan.last_open()?;
             Some((reading.run.segments()[segment].number, at_path))
         });
-        !self.runs.files.is_at_its_path()
-            || match last {
-                None | Some((_, AtPath::This)) => false,
-                Some((_, AtPath::Another)) => true,
-                // Retention removes a segment only after there is a later one.
-                Some((number, AtPath::Nothing)) => self.runs.files.ends_at(number),
-            }
+        self.runs.files.are_replaced(last)
     }
 
-    /// The error for a log that is no longer at its path.
-    pub(super) fn replaced(&self) -> Error {
-        self.runs.files.replaced()
-    }
-
-    /// Checks that the log is still at its path, where its files were found. If not, what is missing may be anywhere.
-    ///
-    /// # Errors
-    /// [`Error::NotALog`].
-    pub(super) fn check_place(&self) -> Result<()> {
-        if self.runs.files.is_at_its_path() { Ok(()) } else { Err(self.replaced()) }
+    /// The log's files.
+    pub(super) fn files(&self) -> &LogFiles {
+        &self.runs.files
     }
 
     /// Looks for blocks and files that were written since [`Step::End`] or [`Step::Awaited`].
