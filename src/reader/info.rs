@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Result, is_not_found};
 use crate::format::{BlockFlags, Newer, StatusCode};
+use crate::sys;
 
 use super::callsites::KnownCallsites;
 use super::files::{
-    Inspected, LogFiles, Run, Segment, Sorted, log_of, misplacement, not_a_log, rings_without_run, sort,
+    Inspected, LogFiles, Run, Segment, Sorted, log_of, misplacement, not_a_log, rings_of_recovered, rings_without_run,
+    sort,
 };
 use super::record::{Anchors, Origin, RunId};
 use super::report::{Finding, InUse, Severity};
@@ -129,8 +131,14 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     if let Some(log) = log {
         info.findings.extend(files.misnamed(log, |number| numbers.contains(&number)));
     }
-    let unknown = rings_without_run(&rings, |id| runs.iter().any(|run| run.id == *id), lock);
-    info.findings.extend(unknown.map(|unknown| Finding::of_file(unknown.severity, &*unknown.path, unknown.what)));
+    let (boot, last) = (sys::cpu::boot_id(), runs.iter().map(|run| run.last().index()).max());
+    let is_left = |run: &Run| {
+        run.segments().iter().any(|segment| segment.is_recovered_in(&boot))
+            && (!is_open || Some(run.last().index()) < last)
+    };
+    let named = rings_without_run(&rings, |id| runs.iter().any(|run| run.id == *id), lock)
+        .chain(rings_of_recovered(&rings, |id| runs.iter().any(|run| run.id == *id && is_left(run))));
+    info.findings.extend(named.map(|named| Finding::of_file(named.severity, &*named.path, named.what)));
     for run in &runs {
         look_at_run(&files, run, is_open, &mut prepared, &mut info)?;
     }

@@ -20,7 +20,7 @@ use crate::crash::{NewLog, RingFiles};
 use crate::format::{SNAPSHOTS_FOLDER, segment_file_name};
 use crate::level::Level;
 use crate::logger::Logger;
-use crate::reader::{Verdict, verify};
+use crate::reader::{Verdict, info, verify};
 use crate::segment::{Directory, Making};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::test_directory::directory;
@@ -270,6 +270,13 @@ fn a_recovery_without_its_snapshot_says_what_it_has_written_and_is_completed_lat
         assert!(said.contains("the flight recorder's records are not in a snapshot yet"), "{said}");
         assert_eq!(said.contains("not all is recovered yet, 15 records of 2 producers in segment 2"), records > 0);
         assert!(dead.link.path.exists(), "{said}");
+        let report = verify(&dead.log).expect("a log").report;
+        assert_eq!(report.verdict(), Verdict::Unconfirmed, "{report:#?}");
+        let found = info(&dead.log).expect("a log").findings;
+        for found in [&report.findings, &found] {
+            let [finding] = &found[..] else { panic!("{found:?}") };
+            assert!(finding.what.contains("perhaps not what its flight recorder kept"), "{finding}");
+        }
     }
     fs::remove_file(&in_the_way).expect("removed");
     let recovery = recovered(&dead);

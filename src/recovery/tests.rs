@@ -385,6 +385,7 @@ fn a_link_that_a_power_cut_brings_back_after_the_runs_end_raises_no_alarm() {
         dead.write_link();
         let recovery = recovered(&dead);
         assert!(recovery.to_string().contains("recovered, nothing was missing"), "{recovery}");
+        verifies(&dead.log);
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     log: Option<LogId>,
     /// Whether the log's beginning is passed over, because the caller wants its end: nothing is said of files there.
     pub(crate) beginning_skipped: bool,
+    /// This boot of the machine.
+    boot: [u8; 16],
 }
 
 /// The facts in the headers of a run's segments.
@@ -58,6 +60,8 @@ struct RunFacts {
     breaks_chain: Option<Arc<Path>>,
     /// Whether a header says that retention was set.
     knows_retention: bool,
+    /// Whether a segment was written by a recovery, and the machine has not been restarted since the run began.
+    is_recovered: bool,
 }
 
 /// Segments that are not this log's.
@@ -86,6 +90,11 @@ impl Suspicion {
 }
 
 impl Facts {
+    /// No facts yet, in this boot of the machine.
+    pub(crate) fn in_boot(boot: [u8; 16]) -> Facts {
+        Facts { boot, ..Facts::default() }
+    }
+
     /// Notes a file.
     pub(crate) fn note_file(&mut self, number: u64, path: &Path, inspected: &Inspected) {
         self.numbers.insert(number);
@@ -133,6 +142,11 @@ impl Facts {
         self.rings = rings;
     }
 
+    /// Forgets rings whose name is gone: a recovery has ended since the files were listed.
+    pub(crate) fn keep_rings(&mut self, is_named: impl Fn(&Path) -> bool) {
+        self.rings.retain(|(_, path)| is_named(path));
+    }
+
     /// Forgets which files are prepared: each look notes anew those that still are.
     pub(crate) fn forget_prepared(&mut self) {
         self.prepared.clear();
@@ -176,6 +190,7 @@ impl Facts {
             last_id: None,
             breaks_chain: None,
             knows_retention: false,
+            is_recovered: false,
         });
         self.note_segments(run.id, run.segments());
     }
@@ -187,6 +202,7 @@ impl Facts {
     pub(crate) fn note_segments(&mut self, id: RunId, segments: &[Segment]) {
         let run = self.runs.iter_mut().rfind(|run| run.id == id).expect("a run is noted before more of its segments");
         for segment in segments {
+            run.is_recovered |= segment.is_recovered_in(&self.boot);
             let follows = segment.index() == run.last_index.wrapping_add(1);
             if follows && run.last_id.is_some_and(|last| segment.names_another_before(last)) {
                 run.breaks_chain.get_or_insert_with(|| Arc::clone(&segment.path));
@@ -215,9 +231,9 @@ impl Facts {
         self.numbers.range(numbers.clone()).next().unwrap_or(&numbers.end) - numbers.start
     }
 
-    /// Whether files are prepared, so that [`suspicions`] depends on how runs ended and on whether the log is in use.
-    pub(crate) fn has_prepared(&self) -> bool {
-        !self.prepared.is_empty()
+    /// Whether files are prepared, or rings named, so that [`suspicions`] depends on whether the log is in use.
+    pub(crate) fn depends_on_use(&self) -> bool {
+        !self.prepared.is_empty() || !self.rings.is_empty()
     }
 
     /// Whether the run that begins with `first` has all its files, though those before `first` hold no block. With a
@@ -329,7 +345,24 @@ pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, boo
     found.extend(facts.runs.iter().filter_map(|run| ended_before_a_write(facts, run, &closed)));
     found.extend(suspicious_prepared(facts, &closed, in_use));
     found.extend(rings_without_run(&facts.rings, |id| facts.runs.iter().any(|run| run.id == *id), in_use));
+    let last = facts.runs.iter().map(|run| run.last_index).max();
+    let is_left = |run: &RunFacts| run.is_recovered && (in_use != InUse::Yes || Some(run.last_index) < last);
+    found.extend(rings_of_recovered(&facts.rings, |id| facts.runs.iter().any(|run| run.id == *id && is_left(run))));
     found
+}
+
+/// Rings that are named, though a recovery has written a segment of their run and is not at work any more: while it
+/// is, the log is in use, and that segment is the last one. The name goes after everything else. A restart of the machine
+/// may bring it back, and there are no rings then.
+pub(crate) fn rings_of_recovered<'a>(
+    rings: &'a [(RunId, Arc<Path>)],
+    is_left: impl Fn(&RunId) -> bool + 'a,
+) -> impl Iterator<Item = Suspicion> + 'a {
+    rings.iter().filter(move |(id, _)| is_left(id)).map(|(_, path)| {
+        let what = "names the rings of a run whose recovery has not ended: its records are here, but perhaps not what its \
+                    flight recorder kept: run `diolog recover`";
+        Suspicion::new(path, what.into())
+    })
 }
 
 /// Rings that are named, the newest last, though their run has no segment. A run that has one speaks for itself: it has
@@ -374,7 +407,7 @@ fn ended_before_a_write(facts: &Facts, run: &RunFacts, closed: &BTreeMap<u64, bo
 /// Files that hold no block without a reason that the other files know: a run before them that was not closed, or a
 /// segment that failed at once. A logger that is at work has its own reasons.
 fn suspicious_prepared(facts: &Facts, closed: &BTreeMap<u64, bool>, in_use: InUse) -> Option<Suspicion> {
-    if in_use == InUse::Yes || !facts.has_prepared() {
+    if in_use == InUse::Yes {
         return None;
     }
     let is_suspicious = |number: u64| {

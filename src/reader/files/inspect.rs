@@ -46,6 +46,11 @@ impl Segment {
         self.header.as_ref().is_some_and(|header| header.compatible_features & SegmentHeader::RETENTION != 0)
     }
 
+    /// Whether a recovery has written it, and its run began in this `boot` of the machine.
+    pub(crate) fn is_recovered_in(&self, boot: &[u8; 16]) -> bool {
+        self.header.as_ref().is_some_and(|header| header.is_recovered() && header.boot == *boot)
+    }
+
     pub(crate) fn run(&self) -> Option<StoredRunId> {
         self.header.as_ref().map(|header| header.run)
     }

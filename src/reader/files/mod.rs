@@ -22,7 +22,7 @@ use super::record::RunId;
 use super::report::{Finding, InUse, Severity};
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile};
 
-pub(crate) use absence::{Facts, Suspicion, rings_without_run, suspicions};
+pub(crate) use absence::{Facts, Suspicion, rings_of_recovered, rings_without_run, suspicions};
 use inspect::Naming;
 pub(crate) use inspect::{Inspected, Segment, misplacement};
 pub(crate) use runs::{Run, Sorted, log_of, sort};

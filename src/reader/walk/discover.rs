@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use crate::error::Result;
 use crate::format::{BlockFlags, BlockHeader};
+use crate::sys;
 
 use super::super::files::{Facts, Inspected, LogFiles, Run, Segment, Sorted, log_of, misplacement, not_a_log, sort};
 use super::super::record::RunId;
@@ -43,7 +44,7 @@ impl Runs {
     pub(super) fn of(path: &Path, sync: bool) -> Result<Runs> {
         Ok(Runs {
             files: LogFiles::open(path, sync)?,
-            facts: Facts::default(),
+            facts: Facts::in_boot(sys::cpu::boot_id()),
             later: VecDeque::new(),
             undecided: Vec::new(),
             found_blank: None,

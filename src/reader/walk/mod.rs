@@ -261,10 +261,12 @@ impl Walk {
             return;
         }
         let mut in_use = self.in_use();
-        // A logger may have opened the log since the last look.
-        if in_use != InUse::Yes && self.runs.facts.has_prepared() {
+        // A logger may have opened the log since the last look, or a recovery.
+        if in_use != InUse::Yes && self.runs.facts.depends_on_use() {
             in_use = self.runs.files.in_use();
         }
+        // After that, so that a recovery which has ended meanwhile has removed the name.
+        self.runs.facts.keep_rings(|path| path.symlink_metadata().is_ok());
         let ends = self.account.report.runs.iter().map(|run| (run.last_segment, run.clean_end));
         let found = suspicions(&self.runs.facts, ends, in_use);
         self.account.suspect(found);

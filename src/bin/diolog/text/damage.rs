@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use diolog::unstable::rings_file_name;
-use diolog::{DroppedBy, InUse, LossCause, Report, RunId, Severity, Verdict};
+use diolog::{DroppedBy, InUse, LossCause, Report, RunId, RunReport, Severity, Verdict};
 
 use crate::exit::{Failure, Status};
 use crate::text::output::say;
@@ -127,6 +127,8 @@ pub(crate) const GOES_ON: &str = "its run goes on in the next segment, which was
 pub(crate) fn with_recovery(words: String, path: &Path, run: &RunId, recovered: bool, is_written: bool) -> String {
     let is_left = !is_written && has_rings(path, run);
     match (recovered, is_left) {
+        // What may be missing is not the log's: a finding says it.
+        (_, true) if words == CLOSED => words,
         (_, true) => format!("{words}; what its rings hold is not in the files yet: run `diolog recover`"),
         (true, false) if words == CLOSED => "recovered after its process had died".into(),
         (true, false) => format!("{words}; recovered in part after its process had died"),
@@ -141,7 +143,8 @@ fn has_rings(path: &Path, run: &RunId) -> bool {
 
 /// How many runs of the log at `path` are still to be recovered, if some are.
 fn not_recovered(path: &Path, report: &Report) -> Option<String> {
-    let left = report.runs.iter().filter(|run| !run.in_use && has_rings(path, &run.run)).count() as u64;
+    let is_left = |run: &&RunReport| !run.in_use && !run.clean_end && has_rings(path, &run.run);
+    let left = report.runs.iter().filter(is_left).count() as u64;
     let is = if left == 1 { "is" } else { "are" };
     (left > 0).then(|| {
         let runs = counted(left, "run");

@@ -4,6 +4,8 @@ use super::super::runs::sort;
 use super::*;
 use crate::format::{self, SegmentHeader};
 
+const BOOT: [u8; 16] = [4; 16];
+
 fn path(number: u64) -> Arc<Path> {
     Path::new(&format!("{number}")).into()
 }
@@ -11,10 +13,11 @@ fn path(number: u64) -> Arc<Path> {
 /// A log's files from words such as `3b+`: a number, then a run's letter for a segment, or `-` for a prepared file,
 /// `?` for one that cannot be read, `n` for one of a newer version. After a run's letter, `+` says that retention was
 /// set, `*` that the segment is another log's, `!` that its header is damaged, `~` that it names another segment
-/// before it, digits that the run begins with this block, and each `^` that one more file before it held no block,
+/// before it, digits that the run begins with this block, `r` that a
+/// recovery has written it, `R` that the machine was restarted before that, and each `^` that one more file before it held no block,
 /// each `'` that an earlier run had left it. A run's later segments begin with block 10.
 fn facts(files: &str) -> Facts {
-    let mut facts = Facts::default();
+    let mut facts = Facts::in_boot(BOOT);
     let mut segments: Vec<Segment> = Vec::new();
     for word in files.split(' ') {
         let (number, what) = word.split_at(word.find(|letter: char| !letter.is_ascii_digit()).expect("a kind"));
@@ -38,6 +41,8 @@ fn facts(files: &str) -> Facts {
                     compatible_features: if what.contains('+') { SegmentHeader::RETENTION } else { 0 },
                     unused_before: what.matches(['^', '\'']).count() as u32,
                     left_before: what.matches('\'').count() as u16,
+                    rings_of: what.contains(['r', 'R']).then_some(run),
+                    boot: if what.contains('R') { [5; 16] } else { BOOT },
                     ..SegmentHeader::example(number)
                 };
                 let segment = Segment {
@@ -202,6 +207,31 @@ fn rings_of_a_run_without_a_segment_are_suspicious() {
 }
 
 #[test]
+fn rings_that_are_still_named_after_a_recovery_are_suspicious() {
+    use InUse::{No, Unknown, Yes};
+    let cases = [
+        ("1a 2ar", No, true, "it was cut short, or has no snapshot yet"),
+        ("1a 2ar", Unknown, true, "also if it is unknown whether the log is in use"),
+        ("1a 2ar", Yes, false, "it may be at work"),
+        ("1a 2ar 3b", Yes, true, "it is not if a later segment follows"),
+        ("1a 2b 3ar", Yes, false, "the run need not be the last one"),
+        ("1a 2aR", No, false, "a restart of the machine has brought the name back"),
+        ("1a", No, false, "a run that was not recovered has no end, which says more"),
+    ];
+    for (files, in_use, is_suspicious, claim) in cases {
+        let mut facts = facts(files);
+        let path: Arc<Path> = Path::new("a.rings").into();
+        facts.note_rings(vec![(format::StoredRunId([b'a'; 16]).into(), Arc::clone(&path))]);
+        let ends: Vec<_> = facts.runs.iter().map(|run| (run.last_index, true)).collect();
+        let found = suspicions(&facts, ends.clone(), in_use);
+        assert_eq!(found.iter().any(|found| found.path == path), is_suspicious, "{claim}: {files}: {found:?}");
+        assert_eq!(found.len(), usize::from(is_suspicious), "{claim}: {files}");
+        facts.keep_rings(|_| false);
+        assert_eq!(suspicions(&facts, ends, in_use), [], "{claim}: it has ended since: {files}");
+    }
+}
+
+#[test]
 fn nothing_is_said_of_a_beginning_that_was_skipped() {
     for (files, found) in [("2a10 3b 4-", 2), ("4a 5-", 2), ("1- 3b", 2)] {
         let mut facts = facts(files);
@@ -221,6 +251,6 @@ fn nothing_is_said_of_a_beginning_that_was_skipped() {
 fn a_file_that_comes_into_use_is_no_longer_prepared() {
     let mut facts = facts("1a 2-");
     facts.forget_prepared();
-    assert!(!facts.has_prepared());
+    assert!(!facts.depends_on_use());
     assert_eq!(suspicions(&facts, [(1, true)], InUse::No), []);
 }
