@@ -357,6 +357,7 @@ impl Sizes {
         raw.reserve_bytes = U64::new(self.reserve_bytes);
         raw.sizes_crc = U32::new(raw.sizes_checksum());
         raw.state = U32::new(SLOT_FREE);
+        raw.crc = U32::new(raw.checksum().unwrap_or_default());
         raw
     }
 }

@@ -20,8 +20,8 @@
 //! - A definition is written after the last one, then the end of the definitions moves to its end.
 //! - A slot's size never changes once the end of the slots has moved to its end. Its description is written for each
 //!   producer while its state is [`SLOT_FREE`], then its state becomes [`SLOT_USED`]: its ring is empty at both
-//!   moments. When the slot is free again, its description is zeros. So a free slot with a description is damaged,
-//!   unless that is whole and the ring is empty.
+//!   moments. While nobody has the slot, its description is zeros with their checksum. So a free slot with another
+//!   description, zeros without the checksum too, is damaged, unless that is whole and the ring is empty.
 //! - A ring's control lines and bytes are the ring's own affair.
 //!
 //! A process may die between any two of these stores. Every state in between means the same as the one before.
@@ -37,7 +37,7 @@ use crate::format::{checksum, checksum_append, is_zero};
 pub(crate) const MAGIC: [u8; 8] = *b"DLRINGS\0";
 
 /// The layout described here.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The step of everything in the file: the smallest page.
 pub(crate) const PAGE_BYTES: u64 = 4096;
@@ -208,9 +208,9 @@ impl RawSlot {
         Some(checksum(&self.as_bytes()[offset_of!(RawSlot, log)..end]))
     }
 
-    /// Whether it has no description, as a slot that nobody uses.
+    /// Whether it says that nobody uses the slot. Zeros alone do not: damage may leave them.
     pub(crate) fn is_undescribed(&self) -> bool {
-        is_zero(&self.as_bytes()[offset_of!(RawSlot, crc)..])
+        is_zero(&self.as_bytes()[offset_of!(RawSlot, log)..]) && self.checksum() == Some(self.crc.get())
     }
 
     /// The producer's name; `None` if it is longer than there is room for.

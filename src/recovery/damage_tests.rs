@@ -266,6 +266,21 @@ fn a_slot_whose_state_is_damaged_is_read_and_reported() {
 }
 
 #[test]
+fn zeros_in_place_of_a_slots_description_are_no_free_slot() {
+    let parts = Parts::new(false);
+    let state = offset_of!(RawSlot, state);
+    // Without the ring's control lines, and with them: the rest of the page.
+    for bytes in [size_of::<RawSlot>() - state, SLOT_HEADER_BYTES as usize - state] {
+        let dead = parts.dead();
+        change(&dead, SLOTS_OFFSET as usize + state, &vec![0; bytes]);
+        let recovery = damaged(&dead);
+        assert!(recovery.to_string().contains("has a damaged description"), "{bytes}: {recovery}");
+        assert!((1..15).contains(&recovery.records), "those of the other ring: {recovery}");
+        assert_eq!(verify(&dead.log).expect("a log").verdict, Verdict::Unconfirmed, "{bytes}");
+    }
+}
+
+#[test]
 fn an_end_of_the_rings_that_is_too_low_hides_none_of_them() {
     let parts = Parts::new(false);
     let slot = SLOT_HEADER_BYTES + parts.rings[0].bytes.len() as u64;

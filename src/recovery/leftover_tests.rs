@@ -172,6 +172,21 @@ fn a_ring_file_that_a_living_engine_has_is_not_waited_for() {
     other.end(&opened);
 }
 
+#[test]
+fn slots_that_nobody_uses_any_more_are_no_damage() {
+    let (_parent, place, new, opened) = new_log();
+    let files = RingFiles::new(&place, Clock::detect());
+    let rings = files.enter(&new, &opened).expect("a place");
+    // One was never used, the other one is free again.
+    let [_unused, used] = [1, 2].map(|_| rings.slots().take(8192, 0, false).expect("room"));
+    used.assign(1, 1, "orders");
+    used.vacate();
+    drop((used, rings));
+    let [recovery] = recover(&new.path, None).expect("a log").try_into().expect("one run");
+    assert_eq!((recovery.outcome, &recovery.reason), (RecoveryOutcome::Complete, &None), "{recovery}");
+    assert_eq!(fs::read_dir(&place).expect("readable").count(), 0);
+}
+
 /// What `verify` says that the log's producers have lost.
 fn losses(path: &Path) -> u64 {
     let report = verify(path).expect("a log").report;

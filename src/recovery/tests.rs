@@ -321,7 +321,7 @@ fn a_ring_file_that_is_not_to_be_trusted_is_refused_and_stays() {
             fs::set_permissions(&dead.link.path, fs::Permissions::from_mode(0o666)).expect("ours");
         }),
         ("is no ring file of diolog", |dead| change(dead, 0, b"DLRINGS1")),
-        ("this diolog reads version 1 alone", |dead| change(dead, 8, &(VERSION + 1).to_le_bytes())),
+        ("this diolog reads version 2 alone", |dead| change(dead, 8, &(VERSION + 1).to_le_bytes())),
         ("begins with a damaged header", |dead| change(dead, 16, &[0xFF; 4])),
         ("its table of logs is damaged", |dead| change(dead, 4096 + 4096 + 40, &[0xFF; 4])),
         ("is not a regular file", |dead| {
