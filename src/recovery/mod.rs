@@ -92,9 +92,9 @@ pub fn forget(path: impl AsRef<Path>, rings: Option<&Path>) -> Result<Vec<Recove
             Link::remove(&opened, *run)?;
         }
         recovery.outcome = RecoveryOutcome::Forgotten;
-        if recovery.rings.symlink_metadata().is_ok() {
+        if let Some(rings) = recovery.rings.as_ref().filter(|rings| rings.symlink_metadata().is_ok()) {
             let why = recovery.reason.take().unwrap_or_default();
-            recovery.reason = Some(format!("{why}; remove {} if nobody needs it", recovery.rings.display()));
+            recovery.reason = Some(format!("{why}; remove {} if nobody needs it", rings.display()));
         }
     }
     Ok(recovered)

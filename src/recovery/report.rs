@@ -18,9 +18,9 @@ pub struct Recovery {
     pub run: RunId,
     /// The process that died, if its ring file could be read.
     pub process: Option<u32>,
-    /// The file with its rings.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::path"))]
-    pub rings: PathBuf,
+    /// The file with its rings, if the log says which: the file that names it may be damaged.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::written::some_path"))]
+    pub rings: Option<PathBuf>,
     /// What became of them.
     pub outcome: RecoveryOutcome,
     /// Why something was not recovered, or a file could not be removed. `None` if everything succeeded.
@@ -84,7 +84,7 @@ impl From<Error> for Stop {
 }
 
 impl Recovery {
-    pub(super) fn new(run: RunId, rings: PathBuf) -> Recovery {
+    pub(super) fn new(run: RunId, rings: Option<PathBuf>) -> Recovery {
         Recovery {
             run,
             process: None,
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn records_that_are_lost_decide_the_verdict() {
-        let mut recovery = Recovery::new(RunId::from(StoredRunId([7; 16])), PathBuf::new());
+        let mut recovery = Recovery::new(RunId::from(StoredRunId([7; 16])), None);
         assert_eq!(recovery.verdict(), Verdict::Clean);
         recovery.outcome = RecoveryOutcome::Left;
         assert_eq!(recovery.verdict(), Verdict::Unconfirmed);
@@ -173,11 +173,12 @@ mod tests {
     fn paths_that_are_no_text_are_written_with_their_other_bytes_replaced() {
         use std::os::unix::ffi::OsStrExt as _;
         let odd = PathBuf::from(std::ffi::OsStr::from_bytes(b"odd \xff"));
-        let mut recovery = Recovery::new(RunId::from(StoredRunId([7; 16])), odd.clone());
+        let mut recovery = Recovery::new(RunId::from(StoredRunId([7; 16])), Some(odd.clone()));
         let written = |recovery: &Recovery| serde_json::to_value(recovery).expect("written");
         assert_eq!(written(&recovery)["rings"], "odd \u{fffd}");
         assert_eq!(written(&recovery)["snapshot"], serde_json::Value::Null);
-        recovery.snapshot = Some(odd);
+        (recovery.rings, recovery.snapshot) = (None, Some(odd));
+        assert_eq!(written(&recovery)["rings"], serde_json::Value::Null);
         assert_eq!(written(&recovery)["snapshot"], "odd \u{fffd}");
     }
 }

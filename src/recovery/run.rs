@@ -62,15 +62,15 @@ fn recover_run(
     let opened = directory.opened();
     let link = match Link::read(&opened, run) {
         Ok(Some(link)) => link,
-        Ok(None) => return left(run, Path::new(""), "the file that should name its rings is damaged".into()),
-        Err(error) => return left(run, Path::new(""), format!("cannot read the file that names its rings: {error}")),
+        Ok(None) => return left(run, "the file that should name its rings is damaged".into()),
+        Err(error) => return left(run, format!("cannot read the file that names its rings: {error}")),
     };
     let path = match (rings, link.path.file_name()) {
         (Some(rings), Some(name)) => rings.join(name),
         _ => link.path.clone(),
     };
-    let mut recovery = Recovery::new(run.into(), path);
-    let file = match try_to_recover(directory, &link, patience, watch, &mut recovery) {
+    let mut recovery = Recovery::new(run.into(), Some(path.clone()));
+    let file = match try_to_recover(directory, &link, &path, patience, watch, &mut recovery) {
         Ok(file) => file,
         Err(Stop::Left(reason)) => {
             // What has been written by now stays in the report: the next recovery finds it done.
@@ -95,38 +95,36 @@ fn clear_away(
     directory: &OpenDirectory,
     run: StoredRunId,
     file: Option<DeadRingFile>,
-    rings: &mut PathBuf,
+    rings: &mut Option<PathBuf>,
 ) -> Result<()> {
     Link::remove(directory, run)?;
     let Some(file) = file else { return Ok(()) };
     let path = file.path();
     if let Some(kept) = file.finish().map_err(|source| Error::io("remove", &path, source))? {
-        *rings = kept;
+        *rings = Some(kept);
     }
     Ok(())
 }
 
-fn left(run: StoredRunId, rings: &Path, reason: String) -> Recovery {
-    Recovery { outcome: RecoveryOutcome::Left, reason: Some(reason), ..Recovery::new(run.into(), rings.to_owned()) }
+/// A run of which the log does not say where its rings are.
+fn left(run: StoredRunId, reason: String) -> Recovery {
+    Recovery { outcome: RecoveryOutcome::Left, reason: Some(reason), ..Recovery::new(run.into(), None) }
 }
 
-/// Recovers what is in the ring file, and returns that. `None` if it is gone, and the run has its end.
+/// Recovers what is in the ring file at `path`, and returns that. `None` if it is gone, and the run has its end.
 fn try_to_recover(
     directory: &mut Directory,
     link: &Link,
+    path: &Path,
     patience: &mut Patience,
     watch: &mut dyn FnMut(u64, u64),
     recovery: &mut Recovery,
 ) -> OrStop<Option<DeadRingFile>> {
-    let path = recovery.rings.clone();
-    let io = |operation| {
-        let path = path.clone();
-        move |source| Stop::from(Error::io(operation, &path, source))
-    };
+    let io = |operation| move |source| Stop::from(Error::io(operation, path, source));
     // The rings of another boot are lost, so there is no reason to wait for the lock.
     let mut none = Patience::none();
     let is_lost = link.boot != cpu::boot_id();
-    let opened = DeadRingFile::open(&path, if is_lost { &mut none } else { &mut *patience });
+    let opened = DeadRingFile::open(path, if is_lost { &mut none } else { &mut *patience });
     let file = match opened {
         Ok(file) => file,
         Err(_) if is_lost => return gone(directory, link),

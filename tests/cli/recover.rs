@@ -87,6 +87,8 @@ fn rings_that_nothing_names_can_only_be_given_up() {
         assert!(said.contains("the file that should name its rings is damaged"), "{said}");
         assert!(said.contains("recover --forget") && !said.contains("recover --rings"), "{said}");
     }
+    let report: Value = serde_json::from_slice(&run(["recover", "--format", "json", log], b"").stdout).expect("JSON");
+    assert_eq!(report["runs"][0]["rings"], Value::Null, "{report}");
     let output = run(["recover", "--forget", log], b"");
     assert!(stdout(&output).contains("given up") && !stdout(&output).contains("--forget"), "{}", stdout(&output));
     assert!(!link.exists());

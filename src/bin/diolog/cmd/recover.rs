@@ -1,6 +1,7 @@
 //! `diolog recover`: brings what processes that died have left in shared memory into their log.
 
 use std::io::{ErrorKind, Write as _};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use diolog::{Reader, Recovery, RecoveryOutcome};
@@ -70,16 +71,16 @@ fn text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec
 
 /// Whether a run was left because its rings, or the directory for them, cannot be found.
 fn is_missing(run: &Recovery) -> bool {
-    let is_there = || match run.rings.symlink_metadata() {
-        Ok(_) => true,
-        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    let is_gone = |rings: &PathBuf| {
+        let error = rings.symlink_metadata().err();
+        error.is_some_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
     };
-    run.outcome == RecoveryOutcome::Left && !is_unnamed(run) && !is_there()
+    run.outcome == RecoveryOutcome::Left && run.rings.as_ref().is_some_and(is_gone)
 }
 
 /// Whether a run was left because the log does not say where its rings are. No directory that is named leads to them.
 fn is_unnamed(run: &Recovery) -> bool {
-    run.outcome == RecoveryOutcome::Left && run.rings.as_os_str().is_empty()
+    run.outcome == RecoveryOutcome::Left && run.rings.is_none()
 }
 
 fn json_text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec<u8>) {
