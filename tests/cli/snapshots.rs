@@ -74,6 +74,25 @@ fn the_other_commands_read_a_snapshot_their_folder_and_both_with_the_log() {
 }
 
 #[test]
+fn a_log_of_which_only_snapshots_are_left_is_said_to_be_one() {
+    let place = place();
+    let log = place.log();
+    let segments = fs::read_dir(&log).expect("there").map(|entry| entry.expect("an entry").path());
+    segments.filter(|path| path.is_file()).for_each(|path| fs::remove_file(path).expect("removed"));
+    let (log, folder) = (log.to_str().expect("UTF-8"), log.join("snapshots"));
+    let folder = folder.to_str().expect("UTF-8");
+    for command in ["verify", "info", "cat", "tail"] {
+        let output = run([command, log], b"");
+        let said = stderr(&output);
+        assert_eq!(status(&output), 3, "{command}: {said}");
+        assert!(said.contains(&format!("{log} holds no record of the log itself")), "{command}: {said}");
+        assert!(said.contains(&format!("`diolog snapshots {log}`")) && said.contains(folder), "{command}: {said}");
+    }
+    assert_eq!(status(&run(["snapshots", log], b"")), 0);
+    assert_eq!(status(&run(["verify", folder], b"")), 0);
+}
+
+#[test]
 fn a_log_without_snapshots_has_none_and_a_damaged_one_is_named() {
     let place = place();
     let log = place.log();

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result, is_not_found};
 use crate::format::{
-    LOCK_FILE, LogId, SegmentHeader, parse_snapshot_name, run_of_rings_file, segment_file_name, segment_number,
+    LOCK_FILE, LogId, SNAPSHOTS_FOLDER, SegmentHeader, parse_snapshot_name, run_of_rings_file, segment_file_name,
+    segment_number,
 };
 use crate::sys::{self, AtPath, LockHolder, LockState};
 
@@ -341,8 +342,17 @@ fn has_snapshots_alone(path: &Path) -> bool {
     names().any(|name| parse_snapshot_name(&name).is_some()) && !names().any(|name| segment_number(&name).is_some())
 }
 
-/// How a directory without a segment differs from a log. The base directory of event logs is one.
+/// How a directory without a segment differs from a log. The base directory of event logs is one, and a log of which
+/// only the snapshots of its flight recorder are left.
 fn no_segment(directory: &Path) -> String {
+    let snapshots = directory.join(SNAPSHOTS_FOLDER);
+    if has_snapshots_alone(&snapshots) {
+        let (directory, snapshots) = (directory.display(), snapshots.display());
+        return format!(
+            "holds no record of the log itself, but snapshots of its flight recorder: `diolog snapshots {directory}` \
+             lists them, and `cat` and `verify` read {snapshots}"
+        );
+    }
     let has_segment =
         |path: &PathBuf| entries(path).take(LOOKED_AT_MAX).any(|entry| segment_number(&entry.file_name()).is_some());
     match entries(directory).take(LOOKED_AT_MAX).map(|entry| entry.path()).find(has_segment) {
