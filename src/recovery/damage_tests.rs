@@ -132,7 +132,7 @@ fn a_log_whose_state_makes_no_sense_is_recovered() {
     let state = (LOGS_OFFSET + LOG_BYTES) as usize;
     change(&dead, state, &LOG_DAMAGED.to_le_bytes());
     assert_eq!(damaged(&dead).records, 15);
-    for value in [LOG_OPEN | 1 << 20, LOG_FREE] {
+    for value in [LOG_OPEN | 1 << 20, LOG_FREE, LOG_ENDED] {
         let dead = parts.dead();
         change(&dead, state, &value.to_le_bytes());
         assert_eq!(recovered(&dead).records, 15, "{value}");

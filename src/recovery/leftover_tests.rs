@@ -53,9 +53,14 @@ fn new_log() -> (TempDir, PathBuf, NewLog, OpenDirectory) {
 fn a_ring_file_that_no_log_needs_is_removed_by_the_next_open_in_its_directory() {
     let parts = Parts::new(false);
     type Leave = fn(&Parts) -> Dead;
-    let cases: [(&str, bool, Leave); 12] = [
+    let cases: [(&str, bool, Leave); 13] = [
         ("its log has not ended", true, Parts::dead),
-        ("its log has ended", false, |parts| dead_in_state(parts, LOG_ENDED)),
+        ("its log has ended, it is said, and has a link", true, |parts| dead_in_state(parts, LOG_ENDED)),
+        ("its log has ended", false, |parts| {
+            let dead = dead_in_state(parts, LOG_ENDED);
+            dead.remove_link();
+            dead
+        }),
         ("its log was not open yet, and has a link", true, |parts| dead_in_state(parts, LOG_FREE)),
         ("its log was not open yet", false, |parts| {
             let dead = parts.dead_with(Vec::new());

@@ -410,16 +410,25 @@ impl DeadRingFile {
     /// # Errors
     /// The operating system's.
     pub(super) fn finish(self) -> io::Result<Option<PathBuf>> {
+        self.finish_but_for(None)
+    }
+
+    /// The same. The link of `given_up` does not count.
+    fn finish_but_for(self, given_up: Option<StoredRunId>) -> io::Result<Option<PathBuf>> {
         let mut is_damaged = false;
         let mut done = HashSet::new();
         for index in 0..LOGS_MAX {
             let entry = self.raw_log(index)?;
-            let is_linked = || entry.as_ref().is_some_and(|(raw, path)| Link::is_in(path, StoredRunId(raw.run)));
+            let is_linked = || {
+                let linked = entry.as_ref().map(|(raw, path)| (StoredRunId(raw.run), path));
+                linked.is_some_and(|(run, path)| Some(run) != given_up && Link::is_in(path, run))
+            };
             let is_needed = match self.log_state(index)? {
+                // The state has no checksum. While there is a link, the log's next open finds whether it is right.
                 state @ (LOG_ENDED | LOG_DAMAGED) if entry.is_some() => {
                     done.insert(index);
                     is_damaged |= state == LOG_DAMAGED;
-                    false
+                    is_linked()
                 }
                 // It had no record yet; but if there is a link, the log's next open looks for the file. If the entry or
                 // its state is damaged, its rings show it.
@@ -459,7 +468,7 @@ impl DeadRingFile {
         if let Some(entry) = self.log_of(run)?.filter(|entry| entry.state != RingsState::Damaged) {
             self.set_log_state(&entry, RingsState::Ended)?;
         }
-        self.finish().map(drop)
+        self.finish_but_for(Some(run)).map(drop)
     }
 }
 

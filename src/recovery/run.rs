@@ -150,8 +150,8 @@ fn try_to_recover(
             let reason = "an earlier recovery has found that a part of it is damaged";
             (recovery.outcome, recovery.reason) = (RecoveryOutcome::Damaged, Some(reason.into()));
         }
-        // If it has ended, the run's end was written, and only its link is left.
-        if entry.state != RingsState::Ended {
+        // If it has ended, the run's end was written, and only its link is left. The state has no checksum.
+        if entry.state != RingsState::Ended || !is_ended(directory, link)? {
             // Rings that the caller names may be a copy themselves.
             if path == link.path
                 && let Some(original) = file.another_log(&entry, &directory.opened()).map_err(io("read"))?
