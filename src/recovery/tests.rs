@@ -1,8 +1,10 @@
 //! Recoveries of logs whose process has died at some moment: what was accepted is there once, and the log verifies.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::test_rings::{Dead, DeadRing, logger, rings};
@@ -509,21 +511,46 @@ fn a_log_in_use_is_not_recovered() {
     assert_eq!(recovered(&dead).segment, None);
 }
 
+/// The log that a child recovers.
+const CHILD: &str = "DIOLOG_TEST_RECOVERS_AT_ONCE";
+
+/// The child: recovers the log at `path` as soon as its parent says so.
+#[allow(clippy::print_stdout, reason = "a message to the parent")]
+fn recover_when_told(path: &Path) {
+    println!("\nready");
+    std::io::stdin().read_to_end(&mut Vec::new()).expect("open");
+    match recover(path, None) {
+        Ok(recoveries) => {
+            assert!(recoveries.iter().all(|recovery| recovery.outcome == RecoveryOutcome::Complete), "{recoveries:?}");
+        }
+        Err(error) => assert!(matches!(error, crate::Error::InUse { .. }), "{error}"),
+    }
+}
+
 #[test]
 fn two_recoveries_at_once_write_each_record_once() {
+    if let Some(log) = std::env::var_os(CHILD) {
+        return recover_when_told(Path::new(&log));
+    }
     let parts = Parts::new(false);
     let dead = parts.dead();
-    std::thread::scope(|scope| {
-        let tries: Vec<_> = (0..4).map(|_| scope.spawn(|| recover(&dead.log, None))).collect();
-        for one in tries {
-            match one.join().expect("no panic") {
-                Ok(recoveries) => {
-                    assert!(recoveries.iter().all(|recovery| recovery.outcome == RecoveryOutcome::Complete));
-                }
-                Err(error) => assert!(matches!(error, crate::Error::InUse { .. }), "{error}"),
-            }
-        }
-    });
+    let mut children = Vec::from([(); 4].map(|()| {
+        Command::new(std::env::current_exe().expect("a path"))
+            .args(["--exact", "recovery::tests::two_recoveries_at_once_write_each_record_once", "--nocapture"])
+            .env(CHILD, &dead.log)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child")
+    }));
+    // Kept open until they have ended.
+    let _outputs = Vec::from_iter(children.iter_mut().map(|child| {
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        assert!(lines.any(|line| line.is_ok_and(|line| line == "ready")));
+        lines
+    }));
+    children.iter_mut().for_each(|child| drop(child.stdin.take()));
+    assert!(children.into_iter().all(|mut child| child.wait().expect("its end").success()));
     assert_eq!(messages(&dead.log), parts.accepted());
     verifies(&dead.log);
 }
