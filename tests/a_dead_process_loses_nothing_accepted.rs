@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -63,8 +63,40 @@ fn child_config(directory: &Path) -> Config {
     config(&directory.join("log"), Path::new(&rings))
 }
 
-/// The child: logs from several threads, and notes in a file how much of it was accepted, until it dies.
+/// A panic in it aborts the process.
+extern "C" fn panic_and_abort() {
+    panic!("on purpose");
+}
+
+/// Tells the parent that now is the moment, and ends the process, unless the parent does.
 #[allow(clippy::print_stdout, reason = "a message to the parent")]
+fn die(way: &str) {
+    println!("\nlogging");
+    match way {
+        "abort" => std::process::abort(),
+        "panic" => panic_and_abort(),
+        "exec" => drop(Command::new("false").exec()),
+        "_exit" => support::os::exit_at_once(7),
+        "quick_exit" => support::os::quick_exit(7),
+        "term" => kill_process(getpid(), Signal::TERM).expect("sent"),
+        // The standard library's own handler lets the first one pass.
+        "segv" => loop {
+            let _ = kill_process(getpid(), Signal::SEGV);
+        },
+        _ => {}
+    }
+}
+
+/// The child that does not log: dies in this way.
+fn die_without_a_log(way: &str) -> ! {
+    // On a thread that is not the main one, as the other child.
+    std::thread::scope(|scope| _ = scope.spawn(|| die(way)));
+    loop {
+        std::thread::park();
+    }
+}
+
+/// The child: logs from several threads, and notes in a file how much of it was accepted, until it dies.
 fn log_until_dead(way: &str) {
     let directory = support::child_directory();
     let logger = Logger::open(child_config(&directory)).expect("a log");
@@ -88,18 +120,7 @@ fn log_until_dead(way: &str) {
                         all_log.wait();
                     }
                     if number == 3000 && at == 0 {
-                        println!("\nlogging");
-                        match way {
-                            "abort" => std::process::abort(),
-                            "exec" => drop(Command::new("false").exec()),
-                            "_exit" => support::os::exit_at_once(7),
-                            "quick_exit" => support::os::quick_exit(7),
-                            // The standard library's own handler lets the first one pass.
-                            "segv" => loop {
-                                let _ = kill_process(getpid(), Signal::SEGV);
-                            },
-                            _ => {}
-                        }
+                        die(way);
                     }
                 }
             });
@@ -107,25 +128,35 @@ fn log_until_dead(way: &str) {
     });
 }
 
+/// Runs the child with this role, which dies in this way. Returns how it ended, the core dump included.
+fn end_of_child(role: &str, way: &str, directory: &Path) -> ExitStatus {
+    let test = "what_was_accepted_is_there_once_whatever_ends_the_process";
+    let mut command: Command = support::child_command(test, role, directory);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a child");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    assert!(lines.any(|line| line.is_ok_and(|line| line == "logging")), "{role}");
+    if way == "kill" {
+        child.kill().expect("alive");
+    }
+    child.wait().expect("ended")
+}
+
 #[test]
 fn what_was_accepted_is_there_once_whatever_ends_the_process() {
     if let Some(way) = support::role() {
-        return log_until_dead(&way);
+        return match way.strip_prefix("without a log: ") {
+            Some(way) => die_without_a_log(way),
+            None => log_until_dead(&way),
+        };
     }
-    for way in ["kill", "segv", "abort", "exec", "_exit", "quick_exit"] {
+    for way in ["kill", "term", "segv", "abort", "panic", "exec", "_exit", "quick_exit"] {
         let directory = support::directory();
         let rings = Rings::of_child(directory.path());
         let path = directory.path().join("log");
         std::fs::write(directory.path().join("accepted"), [0; 8 * PRODUCERS as usize]).expect("written");
-        let test = "what_was_accepted_is_there_once_whatever_ends_the_process";
-        let mut command: Command = support::child_command(test, way, directory.path());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a child");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        assert!(lines.any(|line| line.is_ok_and(|line| line == "logging")), "{way}");
-        if way == "kill" {
-            child.kill().expect("alive");
-        }
-        assert!(!child.wait().expect("ended").success());
+        let ended = end_of_child(way, way, directory.path());
+        let expected = end_of_child(&format!("without a log: {way}"), way, directory.path());
+        assert!(ended == expected && !ended.success(), "{way}: {ended}, and {expected} without a log");
         let bytes = std::fs::read(directory.path().join("accepted")).expect("there");
         let accepted: Vec<_> = bytes.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number)).collect();
 
