@@ -49,7 +49,7 @@ fn changed_inputs_are_survived() {
             // Some write files, and sync them.
             let tries = match *name {
                 "segment" => 200,
-                "ring_file" => 10,
+                "ring_file" | "recovery" => 10,
                 _ => 5000,
             };
             for number in 0..tries {

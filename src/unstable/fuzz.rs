@@ -27,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("segment", segment),
     ("ring", |bytes, _| super::fuzz_rings::ring(bytes)),
     ("ring_file", super::fuzz_rings::ring_file),
+    ("recovery", super::fuzz_recovery::recovery),
 ];
 
 /// A block: its header, and everything in it.

@@ -143,12 +143,12 @@ fn make(bytes: &[u8], log: &Path, path: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn set_owner_only(file: &File) -> io::Result<()> {
+pub(super) fn set_owner_only(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))
 }
 
 #[cfg(not(unix))]
-fn set_owner_only(_file: &File) -> io::Result<()> {
+pub(super) fn set_owner_only(_file: &File) -> io::Result<()> {
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! its items. Nothing in the library uses this module.
 
 pub mod fuzz;
+mod fuzz_recovery;
 mod fuzz_rings;
 mod hooks;
 mod layer;
