@@ -7,8 +7,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly USAGE='KILLS [SEED]
-Prints a table for private rings, one for shared rings, and one for shared rings with a flight recorder: kills, records
-read, records lost, twice and torn, seconds. A missing record counts as lost if it was durable (private rings), if it was
+Prints a table for private rings, one for shared rings, and one for shared rings with a flight recorder: kills, those that
+came while the process opened its log, of these those before its recovery had ended, records read, records lost, twice and
+torn, seconds. Kills while the writer changes segments are not counted: only the files would tell. A missing record counts as lost if it was durable (private rings), if it was
 accepted (shared rings), or if it was among the last 100 that the flight recorder took of a thread. The kills begin with
 those of SEED (0 by default). Exit status: 0 if nothing was lost, doubled or torn. Otherwise the script prints the seed
 and the place of the log.'

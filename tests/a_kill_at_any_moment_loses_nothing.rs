@@ -12,6 +12,7 @@ mod support;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use diolog::{Config, Logger, Overflow, Recovery, RecoveryOutcome, RingMemory, Verdict};
@@ -90,13 +91,35 @@ fn config(log: &Path, life: u64, rings: Rings<'_>) -> Config {
         .snapshots_max(u64::MAX)
 }
 
+/// What a life notes of where it is: nothing, that it opens its log, or that the log is open.
+const OPENING: u64 = 1;
+const OPEN: u64 = 2;
+
+/// Where the life with this number is, in a file in `directory`.
+fn place_of_life(directory: &Path, life: u64) -> &'static AtomicU64 {
+    let [place] = os::shared_words(&directory.join(format!("place-{life}")));
+    place
+}
+
+/// Kills that came at certain moments.
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    /// While the process opened its log.
+    opening: u64,
+    /// Of these, before a recovery had ended that was a part of that: the log still names the rings.
+    recovering: u64,
+}
+
 /// A life: logs until it is killed.
 fn live_until_killed(directory: &Path, task: &Task<'_>) -> ! {
     os::kill_after(task.delay);
     let life = task.life;
+    let place = place_of_life(directory, life);
+    place.store(OPENING, Ordering::SeqCst);
     let logger = Logger::open(config(&directory.join("log"), life, task.rings)).expect("a log");
     // Otherwise the parent finds another end than a kill.
     assert!(logger.recovery().iter().all(is_whole), "{:#?}", logger.recovery());
+    place.store(OPEN, Ordering::SeqCst);
     lives::live(logger, life, &Told::of(directory, life), || true);
     unreachable!("it is killed");
 }
@@ -135,18 +158,24 @@ fn recover(log: &Path, rings: Rings<'_>) {
     }
 }
 
-/// Runs the lives of one log, of which the shortest last for `shortest_micros`. Returns what was found at the end.
-fn lives_of_a_log(seed: u64, shortest_micros: u64, test: &str, rings: Rings<'_>) -> Found {
+/// Runs the lives of one log, of which the shortest last for `shortest_micros`. Returns what was found at the end, and
+/// when the kills came.
+fn lives_of_a_log(seed: u64, shortest_micros: u64, test: &str, rings: Rings<'_>) -> (Found, Moments) {
     let mut random = Random::new(seed);
     let directory = support::directory();
     let log = directory.path().join("log");
-    let mut found = Found::default();
+    let (mut found, mut moments) = (Found::default(), Moments::default());
     for life in 0..KILLS_OF_A_LOG {
+        let named = if log.exists() { support::rings::in_directory(&log) } else { Vec::new() };
         // Up to a thousand times as long as the shortest, short times as often as long ones.
         let micros = shortest_micros << random.below(10);
         let delay = Duration::from_micros(micros + random.below(micros));
         let output = support::run_child(test, &Task { life, delay, rings }.role(), directory.path());
         assert_eq!(output.status.signal(), Some(libc::SIGKILL), "seed {seed}, life {life}: {output:?}");
+        if place_of_life(directory.path(), life).load(Ordering::SeqCst) == OPENING {
+            moments.opening += 1;
+            moments.recovering += u64::from(named.iter().any(|name| name.exists()));
+        }
         // Sometimes the next process finds the log as this one has left it.
         if life + 1 < KILLS_OF_A_LOG && random.one_in(2) {
             continue;
@@ -159,7 +188,7 @@ fn lives_of_a_log(seed: u64, shortest_micros: u64, test: &str, rings: Rings<'_>)
             panic!("DIOLOG_SEED={seed}, after life {life}: {found:?}, {verdict:?}; the log is in {}", kept.display());
         }
     }
-    found
+    (found, moments)
 }
 
 /// Makes as many kills as are asked for, and shows what was found.
@@ -170,12 +199,14 @@ fn kill_again_and_again(test: &str, rings: fn(&Path) -> Rings<'_>) {
     let given = |name: &str, usual| std::env::var(name).map_or(usual, |number| number.parse().expect("a number"));
     let (kills, first) = (given("DIOLOG_KILLS", 300), given("DIOLOG_FIRST_SEED", 0));
     let begun = Instant::now();
-    let (mut logs, mut records, mut shortest_micros) = (0, 0, 100);
+    let (mut logs, mut records, mut shortest_micros, mut sum) = (0, 0, 100, Moments::default());
     for seed in seeds(first..first + kills.div_ceil(KILLS_OF_A_LOG)) {
         loop {
             let tmpfs = support::rings::on_tmpfs();
-            let found = lives_of_a_log(seed, shortest_micros, test, rings(tmpfs.path()));
+            let (found, moments) = lives_of_a_log(seed, shortest_micros, test, rings(tmpfs.path()));
             (logs, records) = (logs + 1, records + found.records);
+            sum.opening += moments.opening;
+            sum.recovering += moments.recovering;
             if found.records > KILLS_OF_A_LOG || shortest_micros > 2_000 {
                 break;
             }
@@ -185,8 +216,10 @@ fn kill_again_and_again(test: &str, rings: fn(&Path) -> Rings<'_>) {
     }
     let (kills, seconds) = (logs * KILLS_OF_A_LOG, begun.elapsed().as_secs_f64());
     let kind = rings(Path::new("")).kind();
-    let head = "| rings | kills | records | lost | twice | torn | seconds |\n|---|---|---|---|---|---|---|";
-    writeln!(std::io::stderr(), "{head}\n| {kind} | {kills} | {records} | 0 | 0 | 0 | {seconds:.0} |").expect("open");
+    let Moments { opening, recovering } = sum;
+    let head = "| rings | kills | opening | recovering | records | lost | twice | torn | seconds |";
+    let row = format!("| {kind} | {kills} | {opening} | {recovering} | {records} | 0 | 0 | 0 | {seconds:.0} |");
+    writeln!(std::io::stderr(), "{head}\n{}|\n{row}", "|---".repeat(9)).expect("open");
     assert!(records > kills, "{records} records: most were killed too early");
 }
 
