@@ -55,8 +55,7 @@ static DEAD: Mutex<Option<Dead>> = Mutex::new(None);
 pub(super) fn recovery(bytes: &[u8], directory: &Path) {
     let mut dead = DEAD.lock().unwrap_or_else(PoisonError::into_inner);
     if dead.as_ref().is_none_or(|dead| dead.directory != directory) {
-        // If there is no room, there is nothing to test.
-        *dead = Dead::make(directory).ok();
+        *dead = Some(Dead::make(directory).expect("room for two logs"));
     }
     let Some(dead) = &*dead else { return };
     if dead.write().is_ok() {
@@ -71,11 +70,13 @@ impl Dead {
         let rings = directory.join("rings");
         let engine = Engine::start(EngineConfig::new().ring_memory(RingMemory::Shared(rings.clone())))?;
         let logs = ["first", "second"].map(|name| directory.join(name));
-        let mut producers = Vec::new();
+        // A log is closed with its last logger.
+        let mut alive = Vec::new();
         for log in &logs {
             let config = Config::new(log).flush_interval(Duration::from_secs(3600)).block_bytes(PAGE_BYTES);
             let config = config.ring_bytes(2 * PAGE_BYTES).reserve_bytes(0).segment_bytes(1 << 20);
             let logger = engine.open(config.message_bytes_max(100))?;
+            let mut producers = Vec::new();
             for at in 0..PRODUCERS {
                 let producer = logger.producer_named(&at.to_string())?;
                 for number in 0..RECORDS {
@@ -87,10 +88,11 @@ impl Dead {
                 }
                 producers.push(producer);
             }
+            alive.push((producers, logger));
         }
         let mut dead = Dead { files: Vec::new(), directory: directory.to_owned(), logs, rings, slots: Vec::new() };
         let copied = dead.copy_files();
-        drop(producers);
+        drop(alive);
         engine.close()?;
         clear(directory);
         copied.map(|()| dead).map_err(|source| Error::io("copy", directory, source))
