@@ -17,6 +17,7 @@ use crate::crash::layout::{
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::format::is_zero;
 use crate::level::Level;
 use crate::reader::Reader;
 use crate::recovery;
@@ -106,12 +107,20 @@ impl Dead {
                 if !path.extension().is_some_and(|extension| extension == "dlog" || extension == "rings") {
                     continue;
                 }
-                let bytes = fs::read(&path)?;
-                let pages = (0_u64..).zip(bytes.chunks(PAGE_BYTES)).filter(|(_, page)| page.iter().any(|&it| it != 0));
-                let pages = pages.map(|(at, page)| (at * PAGE_BYTES as u64, page.to_vec())).collect();
-                self.files.push(Left { path: path.clone(), bytes: bytes.len() as u64, pages });
+                let file = fs::File::open(&path)?;
+                let (bytes, mut pages) = (file.metadata()?.len(), Vec::new());
+                // Most of the ring file is a hole, and a fuzzer allows no such allocation.
+                for offset in (0..bytes).step_by(PAGE_BYTES) {
+                    let mut page = vec![0; PAGE_BYTES];
+                    let filled = sys::fill_at(&file, &mut page, offset)?;
+                    page.truncate(filled);
+                    if !is_zero(&page) {
+                        pages.push((offset, page));
+                    }
+                }
+                self.files.push(Left { path: path.clone(), bytes, pages });
                 if folder == self.rings {
-                    (self.slots, self.rings) = (slots(&bytes), path);
+                    (self.slots, self.rings) = (slots(&file, bytes), path);
                     return Ok(());
                 }
             }
@@ -211,13 +220,15 @@ fn messages(path: &Path) -> Vec<String> {
     records.map(|record| String::from_utf8_lossy(record.message()).into_owned()).collect()
 }
 
-/// Where the slots are in a ring file with these bytes.
-fn slots(bytes: &[u8]) -> Vec<u64> {
+/// Where the slots are in a ring file of so many bytes.
+fn slots(file: &fs::File, bytes: u64) -> Vec<u64> {
     let next = |at: &u64| {
-        let (raw, _) = RawSlot::read_from_prefix(bytes.get(*at as usize..)?).ok()?;
+        let mut raw = [0; size_of::<RawSlot>()];
+        sys::fill_at(file, &mut raw, *at).ok()?;
+        let raw = RawSlot::read_from_bytes(&raw).ok()?;
         at.checked_add(slot_bytes(raw.window_bytes.get(), raw.reserve_bytes.get())?)
     };
-    std::iter::successors(Some(SLOTS_OFFSET), next).take_while(|at| (*at as usize) < bytes.len()).collect()
+    std::iter::successors(Some(SLOTS_OFFSET), next).take_while(|at| *at < bytes).collect()
 }
 
 /// Empties the directory.
