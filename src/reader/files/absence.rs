@@ -352,15 +352,15 @@ pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, boo
 }
 
 /// Rings that are named, though a recovery has written a segment of their run and is not at work any more: while it
-/// is, the log is in use, and that segment is the last one. The name goes after everything else. A restart of the machine
-/// may bring it back, and there are no rings then.
+/// is, the log is in use, and that segment is the last one. The name goes after everything else. A restart of the
+/// machine may bring it back, and there are no rings then.
 pub(crate) fn rings_of_recovered<'a>(
     rings: &'a [(RunId, Arc<Path>)],
     is_left: impl Fn(&RunId) -> bool + 'a,
 ) -> impl Iterator<Item = Suspicion> + 'a {
     rings.iter().filter(move |(id, _)| is_left(id)).map(|(_, path)| {
-        let what = "names the rings of a run whose recovery has not ended: its records are here, but perhaps not what its \
-                    flight recorder kept: run `diolog recover`";
+        let what = "names the rings of a run whose recovery has not ended: its records are here, but perhaps not what \
+                    its flight recorder kept: run `diolog recover`";
         Suspicion::new(path, what.into())
     })
 }

@@ -13,9 +13,9 @@ fn path(number: u64) -> Arc<Path> {
 /// A log's files from words such as `3b+`: a number, then a run's letter for a segment, or `-` for a prepared file,
 /// `?` for one that cannot be read, `n` for one of a newer version. After a run's letter, `+` says that retention was
 /// set, `*` that the segment is another log's, `!` that its header is damaged, `~` that it names another segment
-/// before it, digits that the run begins with this block, `r` that a
-/// recovery has written it, `R` that the machine was restarted before that, and each `^` that one more file before it held no block,
-/// each `'` that an earlier run had left it. A run's later segments begin with block 10.
+/// before it, digits that the run begins with this block, `r` that a recovery has written it, `R` that the machine was
+/// restarted since the run began, and each `^` that one more file before it held no block, each `'` that an earlier run
+/// had left it. A run's later segments begin with block 10.
 fn facts(files: &str) -> Facts {
     let mut facts = Facts::in_boot(BOOT);
     let mut segments: Vec<Segment> = Vec::new();
