@@ -107,7 +107,7 @@ impl Body {
 
     /// All bytes that records may use, including those already used.
     #[inline(always)]
-    pub(super) fn room(&mut self) -> &mut [u8] {
+    pub(super) fn writable(&mut self) -> &mut [u8] {
         &mut self.buffer[..self.limit]
     }
 
@@ -138,7 +138,7 @@ impl Body {
             return false;
         }
         let at = self.used;
-        let Some(used) = push(self.room(), at, meta, payload) else { return false };
+        let Some(used) = push(self.writable(), at, meta, payload) else { return false };
         self.used = used;
         self.records += 1;
         self.shard.as_mut().expect("it continues a shard, or has opened one").next_sequence += 1;

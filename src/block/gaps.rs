@@ -63,7 +63,7 @@ impl Gaps {
     }
 }
 
-/// Starts a shard for the record `first`, after all records added so far. `next_sequence` is the field of
+/// Starts a shard for the record `first`, after all records added so far. `continues_at` is the field of
 /// [`PlainRecords`](super::PlainRecords). If the producer's numbers before the record are missing, adds a gap record
 /// before the shard, as the writer's own record number `own_sequence`. Returns the offset of the shard's first record;
 /// `None` if there is not enough room.
@@ -72,16 +72,16 @@ impl Gaps {
 pub(super) fn open_shard_at(
     body: &mut Body,
     gaps: &mut Gaps,
-    next_sequence: u64,
+    continues_at: u64,
     first: First,
     own_sequence: &mut u64,
 ) -> Option<usize> {
     let (expected, holds_records) = match &mut body.shard {
         Some(shard) if shard.takes(first.producer, first.layout != ShardLayout::Plain) => {
-            shard.next_sequence = next_sequence;
-            (next_sequence, true)
+            shard.next_sequence = continues_at;
+            (continues_at, true)
         }
-        _ => (next_sequence.wrapping_add(1), body.times != TimeSpan::NONE),
+        _ => (continues_at.wrapping_add(1), body.times != TimeSpan::NONE),
     };
     if first.sequence > expected {
         if Gaps::BYTES + SHARD_HEADER_BYTES + first.bytes <= body.free_bytes() {

@@ -26,7 +26,7 @@ use body::{Body, TimeSpan};
 pub(crate) use callsites::{CallsiteTable, Definition, Lookup};
 use definitions::BlockDefinitions;
 use gaps::Gaps;
-use packed::Notes;
+use packed::Surroundings;
 pub(crate) use packed::{Added, Last, PackedRecords};
 pub(crate) use plain::PlainRecords;
 pub(crate) use record::RecordMeta;
@@ -121,7 +121,7 @@ impl Block {
         own_sequence: &'a mut u64,
     ) -> PackedRecords<'a> {
         let Block { body, gaps, definitions, .. } = self;
-        PackedRecords::new(body, last, Notes { gaps, definitions, callsites, own_sequence })
+        PackedRecords::new(body, last, Surroundings { gaps, definitions, callsites, own_sequence })
     }
 
     /// Whether the open shard is a packed one of `producer`.

@@ -32,18 +32,17 @@ pub(crate) struct PackedRecords<'a> {
     producer: u32,
     /// Like the body's `used`, but current.
     used: usize,
-    /// The sequence of the next record of the producer's open packed shard. If there is none: the sequence of the
-    /// producer's last record.
-    next_sequence: u64,
+    /// As [`PlainRecords`](super::PlainRecords)'s, of packed shards.
+    continues_at: u64,
     /// The time of the shard's last record.
     last_ns: u64,
     /// The levels of the shard's messages.
     message_levels: u8,
-    notes: Notes<'a>,
+    surroundings: Surroundings<'a>,
 }
 
-/// What is noted besides the records: what explains them, and what they need to be read.
-pub(super) struct Notes<'a> {
+/// The rest of the block that adding records changes: what explains them, and what they need to be read.
+pub(super) struct Surroundings<'a> {
     pub(super) gaps: &'a mut Gaps,
     pub(super) definitions: &'a mut BlockDefinitions,
     pub(super) callsites: &'a mut CallsiteTable,
@@ -54,14 +53,14 @@ pub(super) struct Notes<'a> {
 impl<'a> PackedRecords<'a> {
     /// Begins to add records after the producer's `last` one.
     #[inline]
-    pub(super) fn new(body: &'a mut Body, last: Last, notes: Notes<'a>) -> PackedRecords<'a> {
+    pub(super) fn new(body: &'a mut Body, last: Last, surroundings: Surroundings<'a>) -> PackedRecords<'a> {
         let Last { producer, sequence, last_ns } = last;
-        let (next_sequence, message_levels) = match body.shard {
+        let (continues_at, message_levels) = match body.shard {
             Some(shard) if shard.takes(producer, true) => (shard.next_sequence, shard.layout.message_levels()),
             // No record to come has this sequence, so the first one opens a shard.
             _ => (sequence.wrapping_sub(1), 0),
         };
-        PackedRecords { used: body.used, body, producer, next_sequence, last_ns, message_levels, notes }
+        PackedRecords { used: body.used, body, producer, continues_at, last_ns, message_levels, surroundings }
     }
 
     /// The time of the producer's last record.
@@ -75,59 +74,60 @@ impl<'a> PackedRecords<'a> {
     pub(crate) fn append(&mut self, sequence: u64, timestamp_ns: u64, payload: &[u8]) -> Added {
         let Some((id, values)) = payload.split_first_chunk::<4>() else { return Added::NotPacked };
         let id = u32::from_le_bytes(*id);
-        let mark = self.notes.definitions.mark;
-        let defined = self.notes.callsites.entry_in(id, mark);
+        let mark = self.surroundings.definitions.mark;
+        let defined = self.surroundings.callsites.entry_in(id, mark);
         let entry = if let Some(entry) = defined
-            && sequence == self.next_sequence
+            && sequence == self.continues_at
         {
             entry
         } else {
-            let PackedRecords { used, next_sequence, message_levels, .. } = *self;
+            let PackedRecords { used, continues_at, message_levels, .. } = *self;
             let record = New { producer: self.producer, sequence, timestamp_ns, id, values };
-            let open = Open { used, next_sequence, message_levels };
+            let open = Open { used, continues_at, message_levels };
             // A copy of the references: a pointer to `self` would keep its fields out of registers.
-            let Notes { gaps, definitions, callsites, own_sequence } = &mut self.notes;
-            match admit(self.body, Notes { gaps, definitions, callsites, own_sequence }, open, record) {
+            let Surroundings { gaps, definitions, callsites, own_sequence } = &mut self.surroundings;
+            match admit(self.body, Surroundings { gaps, definitions, callsites, own_sequence }, open, record) {
                 Ok(at) if at == used => {}
                 Ok(at) => (self.used, self.last_ns, self.message_levels) = (at, timestamp_ns, 0),
                 Err(refusal) => return refusal,
             }
-            let Some(entry) = self.notes.callsites.entry_in(id, mark) else { return Added::NotPacked };
+            let Some(entry) = self.surroundings.callsites.entry_in(id, mark) else { return Added::NotPacked };
             entry
         };
         let delta_ns = timestamp_ns - self.last_ns;
-        let room = self.body.room();
+        let room = self.body.writable();
         let used = if let Some((words, plain)) = entry.words(values)
             && let Some(room) = room.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut)
         {
             self.used + pack_words(room, entry.code, delta_ns, words, plain)
         } else {
-            match pack_any(room, self.used, self.notes.callsites.definition(id), delta_ns, (id, values)) {
+            match pack_any(room, self.used, self.surroundings.callsites.definition(id), delta_ns, (id, values)) {
                 Ok(used) => used,
                 Err(refusal) => return refusal,
             }
         };
         self.used = used;
         self.last_ns = timestamp_ns;
-        self.next_sequence = sequence.wrapping_add(1);
+        self.continues_at = sequence.wrapping_add(1);
         Added::Yes
     }
 
     /// Adds a message.
     #[inline(always)]
     pub(crate) fn append_message(&mut self, sequence: u64, meta: RecordMeta, message: &[u8]) -> Added {
-        if sequence != self.next_sequence {
+        if sequence != self.continues_at {
             return Added::NotPacked;
         }
         let is_truncated = meta.flags & RecordFlags::TRUNCATED != 0;
         let delta_ns = meta.timestamp_ns - self.last_ns;
-        let Some(used) = pack_message(self.body.room(), self.used, delta_ns, meta.level, is_truncated, message) else {
+        let Some(used) = pack_message(self.body.writable(), self.used, delta_ns, meta.level, is_truncated, message)
+        else {
             return Added::Full;
         };
         self.used = used;
         self.last_ns = meta.timestamp_ns;
         self.message_levels |= 1 << (meta.level & 0b111);
-        self.next_sequence = sequence.wrapping_add(1);
+        self.continues_at = sequence.wrapping_add(1);
         Added::Yes
     }
 
@@ -140,9 +140,9 @@ impl<'a> PackedRecords<'a> {
         // The shard's first time was included when the shard was opened.
         body.times.include(self.last_ns, self.last_ns);
         let shard = body.shard.as_mut().expect("the first record opened a shard, or continued one");
-        shard.next_sequence = self.next_sequence;
+        shard.next_sequence = self.continues_at;
         shard.layout.set_message_levels(self.message_levels);
-        self.next_sequence
+        self.continues_at
     }
 }
 
@@ -174,7 +174,7 @@ pub(crate) struct Last {
 /// The state of [`PackedRecords`] before a record is added.
 struct Open {
     used: usize,
-    next_sequence: u64,
+    continues_at: u64,
     message_levels: u8,
 }
 
@@ -191,8 +191,8 @@ struct New<'a> {
 /// the offset of the record, for which there is enough room.
 #[cold]
 #[inline(never)]
-fn admit(body: &mut Body, notes: Notes<'_>, open: Open, record: New<'_>) -> Result<usize, Added> {
-    let Notes { gaps, definitions, callsites, own_sequence } = notes;
+fn admit(body: &mut Body, surroundings: Surroundings<'_>, open: Open, record: New<'_>) -> Result<usize, Added> {
+    let Surroundings { gaps, definitions, callsites, own_sequence } = surroundings;
     let New { producer, sequence, timestamp_ns, id, values } = record;
     let is_defined = callsites.entry_in(id, definitions.mark).is_some();
     let Some(definition) = callsites.find(id) else { return Err(Added::NotPacked) };
@@ -204,13 +204,13 @@ fn admit(body: &mut Body, notes: Notes<'_>, open: Open, record: New<'_>) -> Resu
     let bytes = packed_room(values.len()) + definition_bytes;
     body.used = open.used;
     let is_first = body.times == TimeSpan::NONE;
-    let at = if sequence != open.next_sequence {
+    let at = if sequence != open.continues_at {
         if let Some(shard) = body.shard.as_mut().filter(|shard| shard.takes(producer, true)) {
             shard.layout.set_message_levels(open.message_levels);
         }
         let layout = ShardLayout::Packed { base_ns: timestamp_ns, message_levels: 0 };
         let first = First { producer, sequence, bytes, timestamp_ns, layout };
-        open_shard_at(body, gaps, open.next_sequence, first, own_sequence)
+        open_shard_at(body, gaps, open.continues_at, first, own_sequence)
     } else {
         (bytes <= body.free_bytes()).then_some(open.used)
     };

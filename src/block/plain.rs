@@ -22,9 +22,9 @@ pub(crate) struct PlainRecords<'a> {
     first_at: usize,
     /// Like the body's `used`, but current.
     used: usize,
-    /// The sequence of the next record of the producer's open shard. If there is none: the sequence of the producer's
-    /// last record.
-    next_sequence: u64,
+    /// A record with this sequence continues the producer's open shard; any other opens a shard. If none is open, it is
+    /// the sequence of the producer's last record, which no later record has.
+    continues_at: u64,
     gaps: &'a mut Gaps,
     definitions: &'a mut BlockDefinitions,
     /// The number of the writer's next own record.
@@ -42,7 +42,7 @@ impl<'a> PlainRecords<'a> {
         sequence: u64,
         own_sequence: &'a mut u64,
     ) -> PlainRecords<'a> {
-        let next_sequence = match body.shard {
+        let continues_at = match body.shard {
             Some(shard) if shard.takes(producer, false) => shard.next_sequence,
             // No record to come has this sequence, so the first one opens a shard.
             _ => sequence.wrapping_sub(1),
@@ -51,7 +51,7 @@ impl<'a> PlainRecords<'a> {
             producer,
             first_at: body.used,
             used: body.used,
-            next_sequence,
+            continues_at,
             gaps,
             definitions,
             own_sequence,
@@ -62,12 +62,12 @@ impl<'a> PlainRecords<'a> {
     /// Adds a record. Returns `false`, and adds nothing, if it does not fit.
     #[inline(always)]
     pub(crate) fn append(&mut self, sequence: u64, meta: RecordMeta, payload: &[u8]) -> bool {
-        if sequence != self.next_sequence {
+        if sequence != self.continues_at {
             let used = self.used;
             let (producer, timestamp_ns, bytes) = (self.producer, meta.timestamp_ns, record_bytes(payload.len()));
             let first = First { producer, sequence, bytes, timestamp_ns, layout: ShardLayout::Plain };
             self.body.used = used;
-            let Some(at) = open_shard_at(self.body, self.gaps, self.next_sequence, first, self.own_sequence) else {
+            let Some(at) = open_shard_at(self.body, self.gaps, self.continues_at, first, self.own_sequence) else {
                 return false;
             };
             if used == self.first_at {
@@ -75,9 +75,9 @@ impl<'a> PlainRecords<'a> {
             }
             self.used = at;
         }
-        let Some(used) = push(self.body.room(), self.used, meta, payload) else { return false };
+        let Some(used) = push(self.body.writable(), self.used, meta, payload) else { return false };
         self.used = used;
-        self.next_sequence = sequence.wrapping_add(1);
+        self.continues_at = sequence.wrapping_add(1);
         true
     }
 
@@ -101,7 +101,7 @@ impl<'a> PlainRecords<'a> {
         body.used = self.used;
         body.records += records;
         body.times.include(first_ns, last_ns);
-        body.shard.as_mut().expect("the first record opened a shard").next_sequence = self.next_sequence;
-        self.next_sequence
+        body.shard.as_mut().expect("the first record opened a shard").next_sequence = self.continues_at;
+        self.continues_at
     }
 }
