@@ -10,8 +10,8 @@
 //! made and forgotten under it, so that none outlives the levels that it was made by. A signal handler that interrupts
 //! its own thread there does not wait for the lock: its record passes.
 //!
-//! These functions decide for the log only. If it has a flight recorder, that takes records up to its own level that the
-//! log does not take, whatever their target is.
+//! These functions decide for the log only. If it has a flight recorder, that takes records up to its own level that
+//! the log does not take, whatever their target is.
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicU8;

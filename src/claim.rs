@@ -69,10 +69,11 @@ impl Producer {
     /// # Ok::<(), diolog::Error>(())
     /// ```
     ///
-    /// The room is in the ring's window. If the window is full and there is a reserve behind it, or if the record is for
-    /// the flight recorder alone, the claim is a buffer of the producer's. The commit then appends from this buffer as [`log`](Producer::log) does, and may wait or
-    /// drop. The buffer is allocated when it is first needed, and grows to at most
-    /// [`message_bytes_max`](Producer::message_bytes_max). The producer of a logger without a log uses this buffer too.
+    /// The room is in the ring's window. If the window is full and there is a reserve behind it, or if the record is
+    /// for the flight recorder alone, the claim is a buffer of the producer's. The commit then appends from this buffer
+    /// as [`log`](Producer::log) does, and may wait or drop. The buffer is allocated when it is first needed, and grows
+    /// to at most [`message_bytes_max`](Producer::message_bytes_max). The producer of a logger without a log uses this
+    /// buffer too.
     ///
     /// # Errors
     /// - [`Outcome::Dropped`], which is counted, if there is no room. With [`Overflow::Block`](crate::Overflow::Block)
@@ -149,8 +150,8 @@ impl Claim<'_> {
     /// Returns [`Outcome::Written`] if the record is in the ring, and [`Outcome::Recorded`] if it is in the flight
     /// recorder alone. If the log was closed or forked, or its level changed, since the claim, it returns
     /// [`Outcome::Closed`], [`Outcome::Forked`] or [`Outcome::Filtered`]; in a signal handler within an append of this
-    /// producer, [`Outcome::Reentrant`]. If the claim found the window full, it may also return [`Outcome::Dropped`]: see
-    /// [`Producer::claim`].
+    /// producer, [`Outcome::Reentrant`]. If the claim found the window full, it may also return [`Outcome::Dropped`]:
+    /// see [`Producer::claim`].
     pub fn commit(self) -> Outcome {
         let Claim { level, room } = self;
         match room {

@@ -1,10 +1,10 @@
 //! The common ring, for threads that have no ring: because the budget is used up, because there are too many producers,
 //! or because the thread is ending and its list of producers is gone.
 //!
-//! Each log has one, behind a lock: the README lists this and the other exceptions from the rule that an append takes no
-//! lock. It is made when the first such thread logs. It has the size of a thread's ring, and may exceed the budget. The same holds for the
-//! common ring in the log's flight recorder. A thread never waits for space while it holds the lock. `thread_local`
-//! calls this when a thread has no ring.
+//! Each log has one, behind a lock: the README lists this and the other exceptions from the rule that an append takes
+//! no lock. It is made when the first such thread logs. It has the size of a thread's ring, and may exceed the budget.
+//! The same holds for the common ring in the log's flight recorder. A thread never waits for space while it holds the
+//! lock. `thread_local` calls this when a thread has no ring.
 
 use std::cell::Cell;
 use std::time::Instant;

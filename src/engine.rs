@@ -87,9 +87,9 @@ impl Engine {
     /// Opens a log on the engine's writer thread, as [`Logger::open`] opens one on a thread of its own.
     ///
     /// # Errors
-    /// The errors of [`Logger::open`]; [`Error::InvalidConfig`] for a [`writer_core`](Config::writer_core) other than the
-    /// engine's; [`Error::Closed`] after [`close`](Engine::close); [`Error::Forked`]; [`Error::Io`] in a callback on
-    /// the engine's writer thread, because the open would wait for itself.
+    /// The errors of [`Logger::open`]; [`Error::InvalidConfig`] for a [`writer_core`](Config::writer_core) other than
+    /// the engine's; [`Error::Closed`] after [`close`](Engine::close); [`Error::Forked`]; [`Error::Io`] in a callback
+    /// on the engine's writer thread, because the open would wait for itself.
     pub fn open(&self, config: Config) -> Result<Logger> {
         self.open_with(config, Hooks::default(), None)
     }

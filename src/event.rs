@@ -193,8 +193,8 @@ pub fn refuse(target: &(impl Target + ?Sized)) -> Outcome {
     target.refuse()
 }
 
-/// Passes a record if its callsite's limit has a place for it, and counts it as hidden otherwise. If it passes and others
-/// were hidden before it, first appends a record of `report`, at the same level, that says how many.
+/// Passes a record if its callsite's limit has a place for it, and counts it as hidden otherwise. If it passes and
+/// others were hidden before it, first appends a record of `report`, at the same level, that says how many.
 pub fn pass_limit(target: &(impl Target + ?Sized), limit: &Limit, level: Level, report: &Callsite) -> bool {
     let shared = target.shared();
     if !limit.try_take(shared.clock.monotonic_ns()) {

@@ -18,8 +18,8 @@
 //! # Appends that race close
 //!
 //! A record reaches the files, or its append is refused: it is never `Written` and lost. An append raises its
-//! producer's flag, then reads the word by which it enters; close sets the words to 0, then reads the flags until each is
-//! lowered. One of the two sees the other, provided that neither's write is still in a store buffer when it reads.
+//! producer's flag, then reads the word by which it enters; close sets the words to 0, then reads the flags until each
+//! is lowered. One of the two sees the other, provided that neither's write is still in a store buffer when it reads.
 //! Close pays for that with one barrier executed on all threads (`membarrier`), so that an append pays nothing. If the
 //! platform has none, both use sequentially consistent accesses.
 //!

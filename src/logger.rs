@@ -1,7 +1,7 @@
 //! The logger: opens a log, makes producers, flushes, closes.
 //!
-//! Users call it, and so do `engine`, `event_logs` and the bridges. `opening` puts a log's parts together; after that, `producer` and
-//! `writer` do the work.
+//! Users call it, and so do `engine`, `event_logs` and the bridges. `opening` puts a log's parts together; after that,
+//! `producer` and `writer` do the work.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -104,8 +104,8 @@ impl Logger {
     /// # Errors
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy; [`Error::InUse`] while another
     /// logger has the log open; [`Error::NoParent`], [`Error::NotALog`] and [`Error::Io`] if the path cannot be used.
-    /// Also [`Error::Io`] if there are segments of which none can be read: a new log beside them would hide them. An open
-    /// that fails leaves nothing behind.
+    /// Also [`Error::Io`] if there are segments of which none can be read: a new log beside them would hide them. An
+    /// open that fails leaves nothing behind.
     pub fn open(config: Config) -> Result<Logger> {
         Logger::open_with(config, Hooks::default())
     }

@@ -1,5 +1,5 @@
-//! A producer's wait for space in its ring, if the overflow policy says so. `producer` and `claim` use it; `common_ring`
-//! waits in a loop of its own, outside its lock.
+//! A producer's wait for space in its ring, if the overflow policy says so. `producer` and `claim` use it;
+//! `common_ring` waits in a loop of its own, outside its lock.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! The memory of an engine stays within what the documentation of `EngineConfig` states, with full rings, no block
-//! free, and a listener that hangs: with many logs, with many producers and a flight recorder, with windows of 1 MiB, and
-//! with the default memory of blocks.
+//! free, and a listener that hangs: with many logs, with many producers and a flight recorder, with windows of 1 MiB,
+//! and with the default memory of blocks.
 #![cfg(all(target_os = "linux", feature = "unstable"))]
 
 mod support;

@@ -95,9 +95,8 @@ impl<'a> Settings<'a> {
 }
 
 impl Config {
-    /// The default settings, for a log in the directory `path`. [`Logger::open`](crate::Logger::open)
-    /// creates the directory if it does not exist; its
-    /// parent must exist.
+    /// The default settings, for a log in the directory `path`. [`Logger::open`](crate::Logger::open) creates the directory
+    /// if it does not exist; its parent must exist.
     pub fn new(path: impl Into<PathBuf>) -> Config {
         Config::without_path().path(path)
     }

@@ -1,5 +1,4 @@
-//! The figures that a log's writer leaves in its blocks: the newest of them, for programs that
-//! watch a log from outside.
+//! The figures that a log's writer leaves in its blocks: the newest of them, for programs that watch a log from outside.
 //!
 //! Headers say which blocks hold figures, so that only those are read. This is apart from the
 //! [`Reader`](super::Reader): nothing is proven, and a block that cannot be read is passed over.

@@ -138,7 +138,13 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
     };
     let named = rings_without_run(&rings, |id| runs.iter().any(|run| run.id == *id), lock)
         .chain(rings_of_recovered(&rings, |id| runs.iter().any(|run| run.id == *id && is_left(run))));
-    info.findings.extend(named.map(|named| Finding::of_file(named.severity, &*named.path, named.what)));
+    let mut named: Vec<_> = named.collect();
+    // A recovery may have begun, or ended, since the lock was asked.
+    if lock != InUse::Yes && files.in_use() == InUse::Yes {
+        named.clear();
+    }
+    named.retain(|named| named.path.symlink_metadata().is_ok());
+    info.findings.extend(named.into_iter().map(|named| Finding::of_file(named.severity, &*named.path, named.what)));
     for run in &runs {
         look_at_run(&files, run, is_open, &mut prepared, &mut info)?;
     }

@@ -92,7 +92,6 @@ impl ReadOptions {
             limit_ns: Some(0),
             phase: Phase::Reading,
             gives_gaps: false,
-            has_checked_place: false,
             gaps: VecDeque::new(),
             text: Text::default(),
             selection: self.filter.clone().map(|filter| Box::new(Selection::new(filter))),
@@ -187,8 +186,6 @@ pub struct Reader {
     phase: Phase,
     /// Whether the caller takes gaps too, so that a gap alone is worth coming back for.
     gives_gaps: bool,
-    /// Whether the log was looked for at its path, after everything was read.
-    has_checked_place: bool,
     /// Gaps of the run before, after the last records of its producers.
     gaps: VecDeque<Gap>,
     /// The text of the record that was given out last, if it has fields and somebody has asked for it.
@@ -215,8 +212,6 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if a file cannot be read; the next call goes on after that place.
-    /// [`Error::NotALog`](crate::Error::NotALog), once, after the last record, if the log was removed, renamed or replaced
-    /// while it was read: what the report then calls missing may be anywhere.
     #[inline]
     pub fn next_record(&mut self) -> Result<Option<RecordRef<'_>>> {
         loop {
@@ -224,7 +219,7 @@ impl Reader {
                 Some(ready) => ready,
                 None => {
                     self.want_gaps(false);
-                    match self.load_ready_or_end()? {
+                    match self.load_ready()? {
                         Some(ready) => ready,
                         None => return Ok(None),
                     }
@@ -249,7 +244,7 @@ impl Reader {
                 Some(ready) => Some(ready),
                 None => {
                     self.want_gaps(true);
-                    self.load_ready_or_end()?
+                    self.load_ready()?
                 }
             };
             if self.merge.gaps + self.gaps.len() > 0
@@ -421,6 +416,13 @@ impl Reader {
         Ok(true)
     }
 
+    /// Whether the log was removed or renamed, or another one is at its path now. Then the reader may not have found
+    /// all of its files, and the [report](Self::report) says nothing of what they hold. A reader of one file has it
+    /// open, and never says this.
+    pub fn is_replaced(&self) -> bool {
+        self.walk.files().check_place().is_err()
+    }
+
     /// What was found so far. After `None`, it covers everything that is there now. If more comes, the reader takes
     /// back what the report says about the log's end.
     pub fn report(&self) -> &Report {
@@ -431,16 +433,6 @@ impl Reader {
     /// the latest.
     pub fn callsites(&self) -> impl Iterator<Item = &CallsiteInfo> {
         self.walk.callsites.iter()
-    }
-
-    /// [`load_ready`](Self::load_ready). At the first end, also checks that the log is still where it was found; later
-    /// ends are those of [`follow`](Self::follow), which checks it itself.
-    fn load_ready_or_end(&mut self) -> Result<Option<Ready>> {
-        let ready = self.load_ready()?;
-        if ready.is_none() && !std::mem::replace(&mut self.has_checked_place, true) {
-            self.walk.files().check_place()?;
-        }
-        Ok(ready)
     }
 
     /// Reads blocks until a record can be given out.

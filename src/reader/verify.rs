@@ -15,8 +15,9 @@ use super::report::{InUse, Report, Verdict};
 use super::scan::{BlockLocation, Loaded, PassedOver, ShardRecord, ShardRecords};
 use super::walk::{AWAIT_INTERVAL, Step, Visit, Walk};
 
-/// How long `verify` waits, in all, for blocks that are missing and may be in flight. A block in flight is durable within
-/// milliseconds, unless the disk is overloaded. One that a crash left out, before the log was opened again, never comes.
+/// How long `verify` waits, in all, for blocks that are missing and may be in flight. A block in flight is durable
+/// within milliseconds, unless the disk is overloaded. One that a crash left out, before the log was opened again,
+/// never comes.
 fn await_max(in_use: InUse) -> Duration {
     match in_use {
         InUse::Yes => Duration::from_secs(1),
@@ -58,9 +59,9 @@ pub struct Verification {
 /// ```
 ///
 /// # Errors
-/// [`Error::NotALog`](crate::Error::NotALog) if there is no segment that can be read; it says what there is instead. Also
-/// if the log was removed, renamed or replaced while it was read.
-/// [`Error::Io`](crate::Error::Io) if the log cannot be opened. A file that cannot be read later is a finding.
+/// [`Error::NotALog`](crate::Error::NotALog) if there is no segment that can be read; it says what there is instead.
+/// Also if the log was removed, renamed or replaced while it was read. [`Error::Io`](crate::Error::Io) if the log
+/// cannot be opened. A file that cannot be read later is a finding.
 pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
     verify_with(path.as_ref(), false, |_| ())
 }

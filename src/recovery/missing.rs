@@ -10,7 +10,7 @@ use super::bounds::Patience;
 use super::compose::{Composer, RecoveryPlan};
 use super::definitions::FoundDefinitions;
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
-use super::ring_file::{DeadRingFile, FoundSlots, LogEntry};
+use super::ring_file::{DeadRingFile, FoundSlots, LogEntry, RingsState};
 use super::snapshot::{DeadRecorder, WrittenSnapshot};
 use super::without_segments;
 use crate::block::Block;
@@ -85,7 +85,9 @@ pub(super) fn write_missing(
     note_damage(recovery, damages);
     recovery.snapshot = snapshot
         .map_err(|error| Stop::Left(format!("the flight recorder's records are not in a snapshot yet: {error}")))?;
-    if is_unwritten && recovery.segment.is_none() && recovery.outcome == RecoveryOutcome::Complete {
+    // An earlier recovery that has noted the end has removed it, and the last blank file may be another run's now.
+    let is_first = run.entry.state == RingsState::Open;
+    if is_first && is_unwritten && recovery.segment.is_none() && recovery.outcome == RecoveryOutcome::Complete {
         directory.remove_last_blank()?;
     }
     Ok(())

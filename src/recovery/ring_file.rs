@@ -192,8 +192,8 @@ impl DeadRingFile {
         self.header.pid.get()
     }
 
-    /// Whether the machine has not been restarted since. After a restart, a file on a disk holds only what the kernel had
-    /// written back before.
+    /// Whether the machine has not been restarted since. After a restart, a file on a disk holds only what the kernel
+    /// had written back before.
     pub(super) fn is_of_this_boot(&self) -> bool {
         self.header.boot == cpu::boot_id()
     }

@@ -7,9 +7,9 @@
 //! 3. The link is removed.
 //! 4. The ring file is removed, if no other log needs it.
 //!
-//! The next recovery finds the run's end, or the entry, and goes on from there. A ring file that is missing may be
-//! elsewhere, so its link stays until the machine is restarted, or until somebody gives the rings up. A ring file
-//! without a link is removed by the next open in its directory.
+//! The next recovery finds the run's end, or nothing that is missing, and goes on from there. A ring file that is
+//! missing may be elsewhere, so its link stays until the machine is restarted, or until somebody gives the rings up. A
+//! ring file without a link is removed by the next open in its directory.
 
 use std::path::{Path, PathBuf};
 

@@ -55,8 +55,8 @@ impl Payload for InPlace {
 
 impl ProducerEnd {
     /// Finds room in the window for a record with `payload_bytes` of payload, so that the next claim of that size
-    /// succeeds. A `severe` record may use the room that is kept for such records. No record is written or counted. (A skip
-    /// may be written; and an overwriting ring gives up its oldest records, and counts them.)
+    /// succeeds. A `severe` record may use the room that is kept for such records. No record is written or counted. (A
+    /// skip may be written; and an overwriting ring gives up its oldest records, and counts them.)
     ///
     /// # Errors
     /// [`Full`], as for [`append`](Self::append).

@@ -244,7 +244,10 @@ impl Directory {
                 Some(log)
             }
             Err(error) => {
-                unreadable.get_or_insert((number, error));
+                let entry = directory.entry(&segment_file_name(number));
+                if entry.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |entry| entry.is_file) {
+                    unreadable.get_or_insert((number, error));
+                }
                 None
             }
             Ok(NumberedFile::Unwritten | NumberedFile::Other(_)) => None,
@@ -252,8 +255,7 @@ impl Directory {
         if let Some(log) = LogId::of_directory(newest_first) {
             return Ok(inspected.into_iter().find(|(_, other)| *other == log));
         }
-        let is_file = |(number, _): &(u64, _)| directory.entry(&segment_file_name(*number)).is_ok_and(|it| it.is_file);
-        match unreadable.filter(is_file) {
+        match unreadable {
             None => Ok(None),
             Some((number, error)) => {
                 Err(Error::io("read the log's identity from", &directory.path_of(&segment_file_name(number)), error))

@@ -14,8 +14,8 @@ const DOUBLING_BITS: u32 = 7;
 /// The count, the sum and the largest value are exact. A quantile is a value that occurred, or less than 1 % below one,
 /// and never above.
 ///
-/// With the feature `serde`, `buckets` is written as a list of pairs, each of a bucket's lowest value and its count. The
-/// values of [`Stats`](super::Stats) that are nanoseconds are texts.
+/// With the feature `serde`, `buckets` is written as a list of pairs, each of a bucket's lowest value and its count.
+/// The values of [`Stats`](super::Stats) that are nanoseconds are texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -12,9 +12,9 @@ use super::{LogCounts, Stats};
 /// those of these rows.
 ///
 /// A [`Logger`](crate::Logger) of an event that is kept after [`close_event`](crate::EventLogs::close_event) refuses
-/// records. These refusals are in the kept logger's own [`stats`](crate::Logger::stats), and in no figure here. Nor is a
-/// record that [`log`](crate::EventLogs::log) has refused as [`Closed`](crate::Outcome::Closed) because another thread
-/// closed the log at the same moment, if the refusal came after the log's counts were taken.
+/// records. These refusals are in the kept logger's own [`stats`](crate::Logger::stats), and in no figure here. Nor is
+/// a record that [`log`](crate::EventLogs::log) has refused as [`Closed`](crate::Outcome::Closed) because another
+/// thread closed the log at the same moment, if the refusal came after the log's counts were taken.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -8,8 +8,8 @@
 //!   a log whose disk is full or has failed takes no more than that.
 //! - [`GUARANTEED`] of these are reserved for it, so that no other log can stop it.
 //! - All buffers together take at most `blocks_bytes_max`, or if that is not set, an amount that grows with the open
-//!   logs. A buffer counts from its allocation until its memory is freed, also while the kernel still reads the block of
-//!   a log that has ended.
+//!   logs. A buffer counts from its allocation until its memory is freed, also while the kernel still reads the block
+//!   of a log that has ended.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -166,7 +166,9 @@ impl Pool {
         inner.reserved_bytes += GUARANTEED * block_bytes;
         inner.guaranteed_bytes += GUARANTEED * block_bytes;
         inner.free_spare();
-        if inner.used.bytes() + inner.reserved_bytes > inner.bytes_max() {
+        // Beyond a limit that grows, there are for a moment the buffers of logs that have ended on a disk that hangs.
+        let is_limited = matches!(inner.memory, BlockMemory::Fixed(_));
+        if is_limited && inner.used.bytes() + inner.reserved_bytes > inner.bytes_max() {
             inner.reserved_bytes -= GUARANTEED * block_bytes;
             inner.guaranteed_bytes -= GUARANTEED * block_bytes;
             let remedy = format!(

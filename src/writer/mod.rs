@@ -1,9 +1,9 @@
 //! The writer: one thread that serves a list of logs, and never waits for the disk while rings fill.
 //!
-//! `thread` is its handle, `new_log` what it gets for each log, and `serve` its loop. `begin` makes a log, and `log` serves it.
-//! `source` is one ring of a log, `buffers` has the memory of its blocks, and `pipeline` brings the blocks to the disk.
-//! `schedule` decides which rings come next, and when the thread sleeps. `engine` and `logger` start the thread and
-//! then give it logs. The thread pins itself to `writer_core` if that is set.
+//! `thread` is its handle, `new_log` what it gets for each log, and `serve` its loop. `begin` makes a log, and `log`
+//! serves it. `source` is one ring of a log, `buffers` has the memory of its blocks, and `pipeline` brings the blocks
+//! to the disk. `schedule` decides which rings come next, and when the thread sleeps. `engine` and `logger` start the
+//! thread and then give it logs. The thread pins itself to `writer_core` if that is set.
 
 mod thread;
 mod new_log;

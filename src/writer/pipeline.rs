@@ -87,7 +87,7 @@ pub(crate) struct Pipeline {
     shared: Arc<Shared>,
     publisher: Publisher,
     pub(super) device: Box<dyn Device>,
-    /// The kind that was last published.
+    /// The report that was last published.
     device_report: DeviceReport,
     pub(super) segments: Segments,
     /// Buffers for the next blocks.

@@ -102,7 +102,8 @@ impl Writer {
     /// Gives the thread a log, and waits until its device is made.
     ///
     /// # Errors
-    /// The error that making the device failed with; [`Error::Closed`] after [`take_no_more_logs`](Self::take_no_more_logs).
+    /// The error that making the device failed with; [`Error::Closed`] after
+    /// [`take_no_more_logs`](Self::take_no_more_logs).
     pub(crate) fn add(&self, begin: Begin) -> Result<()> {
         let path = begin.shared.settings.config.path.clone();
         let ended = || Error::io("reach the writer thread for", &path, thread_ended());
@@ -130,7 +131,7 @@ impl Writer {
     /// Makes the thread end with its last log. Returns its handle, unless that was taken before.
     pub(crate) fn take_no_more_logs(&self) -> Option<JoinHandle<()>> {
         *lock(&self.new_logs) = None;
-        // A thread that sleeps with logs looks for new_logs when it wakes; one without logs waits for them.
+        // A thread that sleeps with logs looks for new logs when it wakes; one without logs waits for them.
         self.thread.unpark();
         lock(&self.handle).take()
     }

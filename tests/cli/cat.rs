@@ -129,3 +129,18 @@ fn damage_is_skipped_and_reported_and_exits_with_2() {
     assert!(kept.lines().count() < 64 && kept.lines().count() > 50, "{}", kept.lines().count());
     assert!(kept.lines().all(|line| input.contains(line)));
 }
+
+#[test]
+#[cfg(unix)]
+fn a_log_that_is_renamed_while_it_is_read_is_not_judged() {
+    // More than fits into a pipe, so that the command has to wait.
+    let place = Place::with_log("a line of a log\n".repeat(100_000).as_bytes());
+    let mut cat = diolog(["cat", "--format", "message"]).arg(place.log()).spawn().expect("a child");
+    let mut lines = BufReader::new(cat.stdout.take().expect("piped")).lines();
+    lines.next().expect("a line").expect("readable");
+    fs::rename(place.log(), place.log().with_extension("1")).expect("renamed");
+    lines.for_each(|line| drop(line.expect("readable")));
+    let output = cat.wait_with_output().expect("its end");
+    assert_eq!(status(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("was removed, renamed or replaced while it was read"), "{}", stderr(&output));
+}

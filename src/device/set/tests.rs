@@ -385,7 +385,7 @@ fn each_view_gets_its_own_blocks_under_its_own_tokens() {
 }
 
 #[test]
-fn a_lost_ring_moves_every_view_down_and_later_ones_too() {
+fn a_broken_ring_moves_every_view_down_and_later_ones_too() {
     on_a_thread(|| {
         let Some(directory) = directory_with_direct_io() else { return };
         let Some(set) = set_with_ring() else { return };

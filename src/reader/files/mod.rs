@@ -164,7 +164,8 @@ impl LogFiles {
     /// # Errors
     /// [`Error::NotALog`].
     pub(crate) fn check_place(&self) -> Result<()> {
-        if self.is_at_its_path() { Ok(()) } else { Err(self.replaced()) }
+        // One file is read to its end, even if it is removed meanwhile.
+        if self.naming == Naming::Alone || self.is_at_its_path() { Ok(()) } else { Err(self.replaced()) }
     }
 
     /// The error for a log that is no longer at its path.

@@ -1,4 +1,4 @@
-//! The records of one shard, one after the other: records, and records of callsites, whatever their encoding.
+//! The records of one shard, one after the other: messages, and records of callsites, whatever their encoding.
 //!
 //! The values of a record are checked here against the types of its callsite, so that later readers of
 //! them find them valid.
@@ -146,8 +146,8 @@ impl ShardRecords {
         }
     }
 
-    /// As [`next_packed`](Self::next_packed), if the head is long or there is none. It is a function of its own, so that
-    /// a short head stays in registers.
+    /// As [`next_packed`](Self::next_packed), if the head is long or there is none. It is a function of its own, so
+    /// that a short head stays in registers.
     #[cold]
     #[inline(never)]
     fn next_long_packed(&mut self, block: &Loaded, next: &mut ShardRecord) -> Packed {

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_was_given_up_is_not_awaited_again_and_the_next_one_is() {
+    fn a_block_that_was_skipped_is_not_awaited_again_and_the_next_one_is() {
         let mut live = Live::new(InUse::Unknown);
         assert!(!live.skip_awaited(), "none is awaited");
         assert_eq!(live.decide(5, 5, || InUse::Unknown), Decision::Awaited);

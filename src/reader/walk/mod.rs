@@ -238,8 +238,8 @@ impl Walk {
         self.runs.discover(self.reading.as_mut().map(|reading| &mut reading.run), is_written, &mut self.account.report)
     }
 
-    /// Skips the block or the header for which the walk has stopped: the next step continues without it. Returns whether
-    /// the walk had stopped for one.
+    /// Skips the block or the header for which the walk has stopped: the next step continues without it. Returns
+    /// whether the walk had stopped for one.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -557,8 +557,8 @@ impl Walk {
         decision
     }
 
-    /// [`rewind_to_unread`](Self::rewind_to_unread) for `reading`, of which the blocks below `durable_below` are known to
-    /// have been durable.
+    /// [`rewind_to_unread`](Self::rewind_to_unread) for `reading`, of which the blocks below `durable_below` are known
+    /// to have been durable.
     fn rewind(&mut self, reading: &mut Reading, durable_below: u64) {
         if let Some(live) = &mut self.live {
             live.note_rewind(durable_below);

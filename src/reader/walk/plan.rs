@@ -21,8 +21,9 @@ use super::super::account::Trailing;
 use super::super::files::{LogFiles, Run, Segment};
 use super::super::scan::{BlockLocation, Chunk, Cursor, Debris, Found, Loaded, Scanned, SegmentFile};
 
-/// How many files of a run are held open at most, so that a reader gets by with a small `ulimit -n`. After many failures
-/// of the device in a row, more files may have to be scanned side by side: the others are opened for each read.
+/// How many files of a run are held open at most, so that a reader gets by with a small `ulimit -n`. After many
+/// failures of the device in a row, more files may have to be scanned side by side: the others are opened for each
+/// read.
 const OPEN_MAX: usize = 32;
 
 /// The next part of a run.

@@ -3,8 +3,9 @@
 //! It removes two kinds of files: those that an earlier run prepared and never used, and the oldest segments beyond the
 //! limits, as [`retention`] decides. It also cuts the segments of earlier runs to the bytes that they hold (see
 //! [`trim`]): a killed run leaves its last segment at full size. A file is counted or removed only if both its name and
-//! its content make it a segment of this log, and the content is read again right before the removal. Each removal is
-//! durable before the next one, so that after a power cut only the log's beginning is missing.
+//! its content make it a segment of this log, and the content is read again right before the removal. (A file that the
+//! run itself has made may also be blank.) Each removal is durable before the next one, so that after a power cut only
+//! the log's beginning is missing.
 //!
 //! Used by the thread that prepares segments, under the log's lock. The writer never waits for it.
 //!
@@ -22,8 +23,8 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::format::{LogId, segment_file_name, segment_number};
-use crate::sys::DirectoryEntry;
 use crate::sys::directory::OpenDirectory;
+use crate::sys::{self, DirectoryEntry};
 
 use super::age::Beginning;
 use super::retention::{HeldSegment, Limits, surplus};
@@ -62,6 +63,14 @@ pub(in crate::segment) struct Archive {
     stuck: bool,
     /// Notes for the log: about errors, and about files that are left alone.
     pub(super) notes: Vec<String>,
+}
+
+/// The segments of the log in its directory.
+struct Held {
+    /// The oldest first.
+    segments: Vec<HeldSegment>,
+    /// The first file that could not be read now: it may be a segment too.
+    unknown_from: u64,
 }
 
 impl Archive {
@@ -163,8 +172,9 @@ impl Archive {
                 return true;
             }
         };
-        let surplus = surplus(&self.limits, &held, newest, incoming_bytes);
-        for segment in &held[..surplus] {
+        let Held { segments, unknown_from } = held;
+        let surplus = surplus(&self.limits, &segments, newest, incoming_bytes);
+        for segment in segments[..surplus].iter().take_while(|segment| segment.number < unknown_from) {
             if stop(progress) {
                 return false;
             }
@@ -215,23 +225,28 @@ impl Archive {
         Ok(Some(unused))
     }
 
-    /// The log's segments, the oldest first; `None` if `stop` returned true before all were inspected. Files after
+    /// The log's segments; `None` if `stop` returned true before all were inspected. Files after
     /// `newest` count only if this run has made them. Each file is inspected once, because its kind does not change.
     fn held(
         &mut self,
         newest: u64,
         progress: &mut RemovalProgress,
         stop: &impl Fn(RemovalProgress) -> bool,
-    ) -> Result<Option<Vec<HeldSegment>>> {
+    ) -> Result<Option<Held>> {
+        let mut unknown_from = u64::MAX;
         for (number, _) in self.files()? {
             if !self.ours.contains(&number) && number <= newest && !self.strangers.contains(&number) {
                 if stop(*progress) {
                     return Ok(None);
                 }
-                if let Some(NumberedFile::Segment(_)) = self.classify(number)?
-                    && !self.cut(number, progress, stop)
-                {
-                    return Ok(None);
+                match self.classify(number) {
+                    Ok(Some(NumberedFile::Segment(_))) if !self.cut(number, progress, stop) => return Ok(None),
+                    Ok(_) => {}
+                    // To remove segments after it could leave a gap in the log.
+                    Err(error) => {
+                        unknown_from = unknown_from.min(number);
+                        self.note_stuck(error);
+                    }
                 }
             }
         }
@@ -241,7 +256,8 @@ impl Archive {
         let ages = self.ages(&ours);
         let held =
             |((number, entry), age): ((u64, DirectoryEntry), Duration)| HeldSegment { number, bytes: entry.bytes, age };
-        Ok(Some(ours.into_iter().zip(ages).map(held).collect()))
+        let held = ours.into_iter().zip(ages).map(held);
+        Ok(Some(Held { unknown_from, segments: held.collect() }))
     }
 
     /// The ages of these segments, which are in order. Adds a note, once, if the pause before the run does not count.
@@ -297,8 +313,8 @@ impl Archive {
     /// this log or an unused file.
     ///
     /// # Errors
-    /// The file cannot be read now: it may be a segment of this log. One that this user may not read, and that this run
-    /// has not known as a segment of the log, is left alone instead: it may stay so for ever.
+    /// The file cannot be read now: it may be a segment of this log. One that this run has not known as such is left
+    /// alone instead, if this user may not read it or the disk cannot: it may stay so for ever.
     fn classify(&mut self, number: u64) -> Result<Option<NumberedFile>> {
         let directory = self.location.directory();
         let what = match inspect(&directory, number) {
@@ -313,7 +329,7 @@ impl Archive {
             }
             Ok(NumberedFile::Segment(_)) => "is a segment of another log".to_owned(),
             Ok(NumberedFile::Other(what)) => what.to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !self.ours.contains(&number) => {
+            Err(error) if is_of_one_file(&error) && !self.ours.contains(&number) => {
                 format!("cannot be read ({error})")
             }
             Err(source) => return Err(Error::io("read", &directory.path_of(&segment_file_name(number)), source)),
@@ -326,7 +342,8 @@ impl Archive {
         Ok(None)
     }
 
-    /// Inspects file `number` again, right before its removal. Returns whether it is still a segment of this log.
+    /// Inspects file `number` again, right before its removal. Returns whether it is still a segment of this log, or a
+    /// file of this run without a block.
     ///
     /// # Errors
     /// The file cannot be read now.
@@ -334,7 +351,11 @@ impl Archive {
         match self.location.directory().entry(&segment_file_name(number)) {
             Ok(entry) if entry.is_file => {}
             // Somebody has removed it already, or put something else in its place.
-            _ => return Ok(false),
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => {
+                return Err(Error::io("query", &self.location.directory().path_of(&segment_file_name(number)), source));
+            }
         }
         Ok(match self.classify(number)? {
             Some(NumberedFile::Segment(_)) => true,
@@ -357,6 +378,11 @@ impl Archive {
             self.notes.push(format!("{error}; older segments are kept until that is possible"));
         }
     }
+}
+
+/// Whether an error may last, and concerns one file: a missing permission, or a defect of the disk.
+fn is_of_one_file(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied || sys::file::is_of_the_disk(error)
 }
 
 /// Removes the file of segment `number`, if it exists.

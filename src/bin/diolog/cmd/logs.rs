@@ -170,8 +170,15 @@ impl Logs {
     /// `allow_drops`, records that were dropped by policy do not count.
     pub(crate) fn print_findings(&self, allow_drops: bool) -> Status {
         let status = |log: &Log| {
-            let found = log.reader.as_ref().map(|reader| print_findings(&log.path, reader.report(), allow_drops));
-            found.unwrap_or(Status::CLEAN).max(log.errors.status())
+            let Some(reader) = &log.reader else { return log.errors.status() };
+            if reader.is_replaced() {
+                say(format_args!(
+                    "{}: was removed, renamed or replaced while it was read: read it again",
+                    shown(&log.path)
+                ));
+                return Status::Unusable;
+            }
+            print_findings(&log.path, reader.report(), allow_drops).max(log.errors.status())
         };
         self.logs.iter().map(status).max().unwrap_or(Status::CLEAN)
     }
@@ -270,9 +277,6 @@ impl Log {
                     Ok(false) => break,
                     Err(error) => self.errors.report(error)?,
                 },
-                // `look_for_more` goes on from there.
-                Err(diolog::Error::NotALog { .. }) if follows => break,
-                Err(error @ diolog::Error::NotALog { .. }) => return Err(error.into()),
                 Err(error) => self.errors.report(error)?,
             }
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use diolog::FiguresReader;
-use terminal_size::{Height, terminal_size};
+use terminal_size::{Height, Width, terminal_size};
 
 use super::report;
 use crate::args::{ReportFormat, Top};
@@ -108,8 +108,10 @@ fn fill_screen(logs: &[Seen<'_>], failures: &[String], producers: usize, out: &m
     out.extend_from_slice(CLEAR);
     let begin = out.len();
     logs.iter().for_each(|seen| lines(seen, producers, out));
-    if let Some((_, Height(height))) = terminal_size() {
-        let height = usize::from(height).saturating_sub(failures.len());
+    if let Some((Width(width), Height(height))) = terminal_size() {
+        let lines_of =
+            |failure: &String| ("diolog: ".len() + failure.chars().count()).div_ceil(usize::from(width).max(1));
+        let height = usize::from(height).saturating_sub(failures.iter().map(lines_of).sum());
         // The cursor stands in a line of its own.
         let is_too_long = out[begin..].iter().filter(|byte| **byte == b'\n').count() >= height;
         if logs.len() > 1 && is_too_long {
