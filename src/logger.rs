@@ -36,7 +36,8 @@ use crate::writer::{Serves, Writer};
 ///
 /// If the process exits first, by a return from `main` or by [`std::process::exit`], the exit drains and closes the
 /// log, even if its handles are in a static, in a thread-local, or leaked. All open logs are closed at the same time;
-/// this takes at most the longest [`close_deadline`](Config::close_deadline) of them. An exit does not report records
+/// this takes at most the longest [`close_deadline`](Config::close_deadline) of them, and half a second more if the
+/// kernel holds a writer. An exit does not report records
 /// that a disk did not take in time: call [`close`](Logger::close) to know. On systems other than Unix, always call it.
 /// [`ending`](crate::ending) describes the other ends of a process.
 ///
@@ -474,7 +475,8 @@ impl Logger {
         if shared.gate.is_shut() { Err(Error::Closed) } else { Ok(shared) }
     }
 
-    /// The runs that opening the log has recovered: those with shared rings that ended without closing the log.
+    /// The runs with shared rings that had not closed the log, and what this open did with each: see
+    /// [`Recovery::outcome`].
     ///
     /// ```
     /// # fn main() -> diolog::Result<()> {

@@ -109,7 +109,7 @@ impl Producer {
         self.id
     }
 
-    /// The sequence number of the next attempt, which is the number of attempts that passed the level so far.
+    /// The sequence number of the next attempt: the number of attempts so far.
     pub fn next_sequence(&self) -> u64 {
         match (&self.end, &self.shared.sink) {
             (Some(end), _) => end.next_sequence(),
@@ -131,7 +131,8 @@ impl Producer {
     }
 
     /// Appends a record. This takes about as long as reading the clock, and does not wait for the disk. But with
-    /// [`Overflow::Block`] it waits while the ring is full: for hours if the disk is full.
+    /// [`Overflow::Block`] it waits while the ring is full, for hours if the disk is full; with
+    /// [`Overflow::BlockFor`], up to its limit.
     ///
     /// It returns [`Outcome::Written`] if the record is in the ring; [`Outcome::Truncated`] if the record is in the
     /// ring, cut to [`message_bytes_max`](Self::message_bytes_max); and [`Outcome::Dropped`] if it is lost, and

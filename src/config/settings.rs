@@ -95,8 +95,8 @@ impl<'a> Settings<'a> {
 }
 
 impl Config {
-    /// The default settings, for a log in the directory `path`. [`Logger::open`](crate::Logger::open) creates the directory
-    /// if it does not exist; its parent must exist.
+    /// The default settings, for a log in the directory `path`. [`Logger::open`](crate::Logger::open) creates the
+    /// directory if it does not exist; its parent must exist.
     pub fn new(path: impl Into<PathBuf>) -> Config {
         Config::without_path().path(path)
     }
@@ -329,7 +329,7 @@ config! {
         /// accepted before it, however long [`flush_interval`](Config::flush_interval) is. The append does not wait,
         /// and makes no system call. It costs some nanoseconds more; appends of less severe records cost the same.
         /// Records that come during one such flush share the next. The price: an idle writer wakes a thousand times a
-        /// second instead of a hundred, and takes about five times the CPU time. Too verbose a level: small blocks, as
+        /// second instead of a hundred, and takes two to five times the CPU time. Too verbose a level: small blocks, as
         /// many as the disk can write. Only [`flush`](crate::Logger::flush) tells when records are durable.
         flush_on(level: Level) -> Option<Level> = None;
 

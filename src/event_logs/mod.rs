@@ -59,8 +59,8 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 ///
 /// The directory has the event's name. In it, separators, control characters, white space, invisible characters,
 /// `*?"<>|:` and a `-` at the beginning become `_`. A name is refused if it is empty, `.`, `..` or longer than 255
-/// bytes, or if another event has the same directory: two events never share a log, in other `EventLogs` and after a
-/// restart neither. For this, the directory of an event with another name keeps that name in a file `event`. A log
+/// bytes, or if another event has the same directory: two events never share a log, not even in other `EventLogs` or
+/// after a restart. So if an event's name is not that of its directory, the directory keeps it in a file `event`. A log
 /// without the file belongs to the event of the directory's own name.
 ///
 /// Each event that ever had a log is remembered until the last handle is gone, with what its closed logs have counted:
@@ -172,7 +172,7 @@ impl EventLogs {
 
     /// Sets how many logs may be open at once: at least 1; 1,000 by default. A record of one more event is refused as
     /// [`Outcome::NoLog`]. So event names that come from outside the program cannot fill the disk with directories. The
-    /// limit holds for all handles. Logs that are open stay open if there are more.
+    /// limit holds for all handles. If more logs are open already, they stay open.
     ///
     /// There is no upper bound, but each open log may take two blocks, 1 MiB by default, and has two to four
     /// descriptors, of which a process often has 1,024 (`ulimit -n`). If the engine has a
@@ -264,7 +264,7 @@ impl EventLogs {
         self.when_here(|events| events.by_name.get(name).is_some_and(|event| event.open_logger().is_some()))
     }
 
-    /// The names of the events whose logs are open, in the order of the alphabet.
+    /// The names of the events whose logs are open, in alphabetical order.
     pub fn names(&self) -> Vec<String> {
         self.when_here(|events| {
             let open = events.by_name.iter().filter(|(_, event)| event.open_logger().is_some());

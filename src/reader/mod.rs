@@ -152,7 +152,8 @@ enum Phase {
 ///
 /// [`next_record`](Self::next_record) never waits. It returns `None` at the end, and before a missing block that may
 /// still be in flight, because what follows that block is not confirmed yet. [`follow`](Self::follow) waits until there
-/// is more. The reader then goes on. It misses no record, and returns none twice. A follower:
+/// is more. The reader then goes on. It misses no record and returns none twice. This program follows a
+/// log:
 ///
 /// ```
 /// # use std::time::Duration;
