@@ -54,6 +54,10 @@ static DEAD: Mutex<Option<Dead>> = Mutex::new(None);
 /// Steps, until the bytes end or one is unknown: damages of the ring file, recoveries, sweeps. Of the parts that are
 /// compared with others, one is damaged at most; the table of logs may be damaged as often as wanted.
 pub(super) fn recovery(bytes: &[u8], directory: &Path) {
+    if cfg!(any(not(target_os = "linux"), diolog_portable)) {
+        // There are no rings in files.
+        return;
+    }
     let mut dead = DEAD.lock().unwrap_or_else(PoisonError::into_inner);
     if dead.as_ref().is_none_or(|dead| dead.directory != directory) {
         *dead = Some(Dead::make(directory).expect("room for two logs"));
