@@ -49,6 +49,21 @@ fn the_last_records_and_the_newest_first_are_those_of_cat() {
 }
 
 #[test]
+fn a_path_that_is_no_log_hides_no_other() {
+    let place = Place::with_log(b"one\n");
+    let log = place.log();
+    let missing = place.join("missing");
+    let paths = [missing.to_str().expect("UTF-8"), log.to_str().expect("UTF-8")];
+    for command in
+        [&["cat", "--format", "message"][..], &["cat", "-r", "--format", "message"], &["tail", "--format", "message"]]
+    {
+        let output = run([command, &paths].concat(), b"");
+        assert_eq!((status(&output), stdout(&output).as_str()), (3, "one\n"), "{command:?}");
+        assert!(stderr(&output).contains("missing"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn several_logs_are_merged_by_wall_time_and_each_record_names_its_log() {
     let place = Place::new();
     let paths = ["a", "b"].map(|name| place.join(name).to_str().expect("UTF-8").to_owned());

@@ -73,6 +73,8 @@ pub(crate) struct Logs {
     absence: Absence,
     /// Whether all that was there at first has been read: blocks that are missing are waited for then.
     follows: bool,
+    /// The status for paths that are no logs.
+    of_others: Status,
 }
 
 /// One of them.
@@ -102,10 +104,10 @@ struct Log {
 }
 
 impl Logs {
-    /// Opens the logs. `form` gives the form of records.
+    /// Opens the logs. `form` gives the form of records. If some of them cannot be read, says so, and reads the others.
     ///
     /// # Errors
-    /// The first log's that cannot be read.
+    /// The first one's, if no log can be read.
     pub(crate) fn open(wanted: &LogsToRead<'_>, form: impl Fn() -> Form) -> Result<Logs, Failure> {
         let LogsToRead { paths, options, last, absence, gaps } = *wanted;
         let log = |path: &PathBuf| {
@@ -127,9 +129,19 @@ impl Logs {
                 before: Verdict::Clean,
             };
             log.open(absence)?;
-            Ok(log)
+            Ok::<_, Failure>(log)
         };
-        Ok(Logs { gaps, logs: paths.iter().map(log).collect::<Result<_, Failure>>()?, absence, follows: false })
+        let (mut logs, mut failures) = (Vec::new(), Vec::new());
+        paths.iter().map(log).for_each(|opened| match opened {
+            Ok(log) => logs.push(log),
+            Err(failure) => failures.push(failure),
+        });
+        if logs.is_empty() && !failures.is_empty() {
+            return Err(failures.swap_remove(0));
+        }
+        let of_others = failures.iter().map(|failure| failure.status).max().unwrap_or(Status::CLEAN);
+        failures.into_iter().for_each(|failure| say(failure.message));
+        Ok(Logs { gaps, logs, absence, follows: false, of_others })
     }
 
     /// Appends the next line to `out`. Returns what it is; `None` if there is none now.
@@ -180,7 +192,7 @@ impl Logs {
             }
             print_findings(&log.path, reader.report(), allow_drops).max(log.errors.status())
         };
-        self.logs.iter().map(status).max().unwrap_or(Status::CLEAN)
+        self.logs.iter().map(status).fold(self.of_others, Status::max)
     }
 
     /// Prints the losses that were found since the last call.
@@ -207,7 +219,7 @@ impl Logs {
             let now = log.reader.as_ref().map_or(Verdict::Clean, |reader| verdict_so_far(reader.report()));
             Status::of(now.max(log.before), allow_drops).max(log.errors.status())
         };
-        self.logs.iter().map(status).max().unwrap_or(Status::CLEAN)
+        self.logs.iter().map(status).fold(self.of_others, Status::max)
     }
 }
 
