@@ -195,7 +195,7 @@ impl Archive {
                 }
             }
             self.ours.remove(&segment.number);
-            self.stuck = false;
+            self.stuck = unknown_from < u64::MAX;
         }
         true
     }
@@ -313,8 +313,9 @@ impl Archive {
     /// this log or an unused file.
     ///
     /// # Errors
-    /// The file cannot be read now: it may be a segment of this log. One that this run has not known as such is left
-    /// alone instead, if this user may not read it or the disk cannot: it may stay so for ever.
+    /// The file cannot be read now: it may be a segment of this log. If the disk cannot read it, or this user may not, that
+    /// may last: then one that this run has not known as a segment is left alone; one that it has known, and the disk
+    /// cannot read, counts as one.
     fn classify(&mut self, number: u64) -> Result<Option<NumberedFile>> {
         let directory = self.location.directory();
         let what = match inspect(&directory, number) {
@@ -329,6 +330,10 @@ impl Archive {
             }
             Ok(NumberedFile::Segment(_)) => "is a segment of another log".to_owned(),
             Ok(NumberedFile::Other(what)) => what.to_owned(),
+            // This run has known it as a segment. The disk will not give it back.
+            Err(error) if sys::file::is_of_the_disk(&error) && self.ours.contains(&number) => {
+                return Ok(Some(NumberedFile::Segment(self.log)));
+            }
             Err(error) if is_of_one_file(&error) && !self.ours.contains(&number) => {
                 format!("cannot be read ({error})")
             }
