@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::grouped::{Grouped, Size, counted};
+use crate::sys::file::is_of_the_disk;
 use crate::sys::limits::refused_open_files;
 
 /// A result whose error is diolog's.
@@ -211,6 +212,12 @@ pub(crate) fn is_not_found(error: &Error) -> bool {
 pub(crate) fn is_want_of_room(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Whether an error concerns one file only and will not pass, so that others can be read: a missing permission, or a
+/// defect of the disk.
+pub(crate) fn is_of_one_file(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied || is_of_the_disk(error)
 }
 
 /// What was not complete at a close.

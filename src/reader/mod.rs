@@ -421,7 +421,7 @@ impl Reader {
     /// all of its files, and the [report](Self::report) says nothing of what they hold. A reader of one file has it
     /// open, and never says this.
     pub fn is_replaced(&self) -> bool {
-        self.walk.files().check_place().is_err()
+        self.walk.files().have_moved()
     }
 
     /// What was found so far. After `None`, it covers everything that is there now. If more comes, the reader takes

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Error, Result, is_not_found};
+use crate::error::{Error, Result, is_not_found, is_of_one_file};
 use crate::format::{
     LOCK_FILE, LogId, SNAPSHOTS_FOLDER, SegmentHeader, parse_snapshot_name, run_of_rings_file, segment_file_name,
     segment_number,
@@ -159,13 +159,18 @@ impl LogFiles {
             }
     }
 
-    /// Checks that the log is still at its path, where its files were found. If not, what is missing may be anywhere.
+    /// Whether the log has left its path, where its files were found: what is missing then may be anywhere. One file is
+    /// read to its end, even if it is removed meanwhile.
+    pub(crate) fn have_moved(&self) -> bool {
+        self.naming != Naming::Alone && !self.is_at_its_path()
+    }
+
+    /// Checks that the files have not [moved](Self::have_moved).
     ///
     /// # Errors
     /// [`Error::NotALog`].
     pub(crate) fn check_place(&self) -> Result<()> {
-        // One file is read to its end, even if it is removed meanwhile.
-        if self.naming == Naming::Alone || self.is_at_its_path() { Ok(()) } else { Err(self.replaced()) }
+        if self.have_moved() { Err(self.replaced()) } else { Ok(()) }
     }
 
     /// The error for a log that is no longer at its path.
@@ -312,7 +317,7 @@ impl LogFiles {
             let is_unfinished = newest_is_unfinished && at == 0;
             match inspect::inspect(number, &path, is_unfinished, self.naming, || self.open_file(&path)) {
                 Err(error) if is_not_found(&error) && number > 0 => {}
-                Err(error) if self.naming != Naming::Alone && is_of_one_file(&error) => {
+                Err(error) if self.naming != Naming::Alone && error.io_error().is_some_and(is_of_one_file) => {
                     let source = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
                     let what = format!("cannot be read: {source}");
                     let kind = if is_forbidden(&error) { Inspected::Forbidden } else { Inspected::Unreadable };
@@ -360,12 +365,6 @@ fn no_segment(directory: &Path) -> String {
         Some(log) => format!("holds no .dlog file, but logs in directories of their own, such as {}", log.display()),
         None => "holds no .dlog file".into(),
     }
-}
-
-/// Whether an error concerns one file only and will not pass: the others can be read. It is a missing permission, or a
-/// defect of the disk.
-fn is_of_one_file(error: &Error) -> bool {
-    is_forbidden(error) || error.io_error().is_some_and(sys::file::is_of_the_disk)
 }
 
 /// Whether a permission is missing.

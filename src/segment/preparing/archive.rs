@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_of_one_file};
 use crate::format::{LogId, segment_file_name, segment_number};
 use crate::sys::directory::OpenDirectory;
 use crate::sys::{self, DirectoryEntry};
@@ -179,23 +179,15 @@ impl Archive {
                 return false;
             }
             progress.removed += 1;
-            let removed = self.is_still_ours(segment.number).and_then(|is_ours| {
-                if is_ours {
-                    self.remove_file(segment.number)?;
-                }
-                Ok(is_ours)
-            });
-            match removed {
-                Ok(true) => {}
-                Ok(false) => continue,
+            match self.remove_if_ours(segment.number) {
+                Ok(true) => self.stuck = unknown_from < u64::MAX,
+                Ok(false) => {}
                 // To continue would leave a gap in the log.
                 Err(error) => {
                     self.note_stuck(error);
                     return true;
                 }
             }
-            self.ours.remove(&segment.number);
-            self.stuck = unknown_from < u64::MAX;
         }
         true
     }
@@ -225,8 +217,8 @@ impl Archive {
         Ok(Some(unused))
     }
 
-    /// The log's segments; `None` if `stop` returned true before all were inspected. Files after
-    /// `newest` count only if this run has made them. Each file is inspected once, because its kind does not change.
+    /// The log's segments; `None` if `stop` returned true before all were inspected. Files after `newest` count only if
+    /// this run has made them. Each file is inspected once, because its kind does not change.
     fn held(
         &mut self,
         newest: u64,
@@ -313,9 +305,9 @@ impl Archive {
     /// this log or an unused file.
     ///
     /// # Errors
-    /// The file cannot be read now: it may be a segment of this log. If the disk cannot read it, or this user may not, that
-    /// may last: then one that this run has not known as a segment is left alone; one that it has known, and the disk
-    /// cannot read, counts as one.
+    /// The file cannot be read now: it may be a segment of this log. If the disk cannot read it, or this user may not,
+    /// that may last: then one that this run has not known as a segment is left alone; one that it has known, and the
+    /// disk cannot read, counts as one.
     fn classify(&mut self, number: u64) -> Result<Option<NumberedFile>> {
         let directory = self.location.directory();
         let what = match inspect(&directory, number) {
@@ -353,14 +345,13 @@ impl Archive {
     /// # Errors
     /// The file cannot be read now.
     fn is_still_ours(&mut self, number: u64) -> Result<bool> {
-        match self.location.directory().entry(&segment_file_name(number)) {
+        let (directory, name) = (self.location.directory(), segment_file_name(number));
+        match directory.entry(&name) {
             Ok(entry) if entry.is_file => {}
             // Somebody has removed it already, or put something else in its place.
             Ok(_) => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(source) => {
-                return Err(Error::io("query", &self.location.directory().path_of(&segment_file_name(number)), source));
-            }
+            Err(source) => return Err(Error::io("query", &directory.path_of(&name), source)),
         }
         Ok(match self.classify(number)? {
             Some(NumberedFile::Segment(_)) => true,
@@ -370,11 +361,19 @@ impl Archive {
         })
     }
 
-    /// Removes the file of segment `number`, durably.
-    fn remove_file(&self, number: u64) -> Result<()> {
+    /// Removes the file of segment `number`, durably, if it is still this log's. Returns whether it is.
+    ///
+    /// # Errors
+    /// It cannot be read now, or not removed.
+    fn remove_if_ours(&mut self, number: u64) -> Result<bool> {
+        if !self.is_still_ours(number)? {
+            return Ok(false);
+        }
         let directory = self.location.directory();
         remove(&directory, number)?;
-        directory.sync().map_err(|source| Error::io("sync the directory", directory.path(), source))
+        directory.sync().map_err(|source| Error::io("sync the directory", directory.path(), source))?;
+        self.ours.remove(&number);
+        Ok(true)
     }
 
     /// Adds a note that old files are kept because of `error`: once, until a removal succeeds again.
@@ -383,11 +382,6 @@ impl Archive {
             self.notes.push(format!("{error}; older segments are kept until that is possible"));
         }
     }
-}
-
-/// Whether an error may last, and concerns one file: a missing permission, or a defect of the disk.
-fn is_of_one_file(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied || sys::file::is_of_the_disk(error)
 }
 
 /// Removes the file of segment `number`, if it exists.
