@@ -154,6 +154,7 @@ mod sync;
 mod grouped;
 #[cfg(feature = "serde")]
 mod written;
+mod escape;
 mod letters;
 mod delays;
 mod own_thread;

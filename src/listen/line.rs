@@ -3,7 +3,8 @@
 use std::io::Write as _;
 
 use super::record::LiveRecord;
-use super::{escape, when};
+use super::when;
+use crate::escape;
 use crate::level::Level;
 use crate::render::cut_mark;
 

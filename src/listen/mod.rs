@@ -5,8 +5,8 @@
 //! `tap` is the writer's end: it copies the records of a level while the writer drains them, and never waits. `outlet`
 //! is the state that the writers of all logs share with the thread of one listener; `thread` is that thread; `entry`
 //! encodes what passes between them. `listening` is the log's handle, for its figures and its end. `line` makes a
-//! record a line of text, with `when` for the time and `escape` for control characters. `terminal` has the listeners
-//! for standard error and standard output; `text_file` has the one for text files, and `files` names these.
+//! record a line of text, with `when` for the time. `terminal` has the listeners for standard error and standard
+//! output; `text_file` has the one for text files, and `files` names these.
 //!
 //! Nothing here affects the log: if all listeners failed, the log would be the same.
 
@@ -19,7 +19,7 @@ mod tap;
 mod thread;
 mod listening;
 mod when;
-mod escape;
+
 mod line;
 mod terminal;
 mod files;

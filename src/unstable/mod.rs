@@ -61,6 +61,8 @@ pub fn rings_file_name(run: &RunId) -> String {
     format::rings_file_name(run)
 }
 
+pub use crate::escape::{is_plain, text as escape_text};
+
 /// Whether the character would break a line, or make it look like another one.
 #[inline]
 pub fn is_unsafe_to_show(letter: char) -> bool {

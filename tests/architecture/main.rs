@@ -43,12 +43,13 @@ const ALLOWED: &[(&str, &str)] = &[
     ("format", "level"),
     ("gate", "ring sync sys"),
     ("grouped", ""),
+    ("escape", "letters"),
     ("letters", ""),
     ("level", ""),
     ("levels", "level"),
     ("lib", ""),
     ("limit", ""),
-    ("listen", "callsite clock delays error format grouped letters level own_thread render stats sync sys"),
+    ("listen", "callsite clock delays error escape format grouped level own_thread render stats sync sys"),
     (
         "logger",
         "appendable clock config device ends error format gate level levels opening outcome \
