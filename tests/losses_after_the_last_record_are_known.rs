@@ -10,6 +10,11 @@ use support::device::Control;
 /// Logs until the ring is full, and `losses` records more. The device is held, so that no space gets free in between.
 fn fill_and_lose(producer: &diolog::Producer, losses: usize) -> Attempts {
     let mut attempts = Attempts::new(producer);
+    lose(&mut attempts, producer, losses);
+    attempts
+}
+
+fn lose(attempts: &mut Attempts, producer: &diolog::Producer, losses: usize) {
     while attempts.log(producer) == Outcome::Written {}
     for _ in 1..losses {
         // A shorter message may still fit after a longer one did not.
@@ -18,7 +23,6 @@ fn fill_and_lose(producer: &diolog::Producer, losses: usize) -> Attempts {
     while attempts.outcomes.last() == Some(&Outcome::Written) {
         attempts.log(producer);
     }
-    attempts
 }
 
 #[test]
@@ -70,4 +74,62 @@ fn a_producer_that_logged_nothing_has_lost_nothing() {
     control.release();
     logger.close().expect("a clean end");
     account::check(&path, &[attempts, Attempts::new(&idle)], Overwrites::No);
+}
+
+/// As [`lose`]. Half of the losses come after the writer has taken all records: no row of their block can count them.
+fn lose_late(attempts: &mut Attempts, producer: &diolog::Producer, logger: &diolog::Logger, losses: usize) {
+    lose(attempts, producer, losses);
+    while logger.stats().written < attempts.count(Outcome::Written) {
+        std::thread::yield_now();
+    }
+    lose(attempts, producer, losses);
+}
+
+/// The drops that the files of a log show, and what they say of it.
+fn shown(path: &std::path::Path) -> (u64, diolog::Verdict) {
+    let verification = diolog::verify(path).expect("readable");
+    let producers = verification.report.runs.iter().flat_map(|run| &run.producers);
+    (producers.map(|producer| producer.dropped + producer.overwritten).sum(), verification.verdict)
+}
+
+#[test]
+fn a_flush_writes_the_losses_before_it() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let control = Control::default();
+    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
+    let producer = logger.producer().expect("a ring");
+    let mut attempts = Attempts::new(&producer);
+    for losses in [3, 1, 500] {
+        control.hold();
+        lose_late(&mut attempts, &producer, &logger, losses);
+        control.release();
+        logger.flush().expect("a working disk");
+        assert_eq!(shown(&path), (attempts.count(Outcome::Dropped), diolog::Verdict::Dropped));
+        let blocks = logger.stats().durable_blocks;
+        logger.flush().expect("a working disk");
+        assert_eq!(logger.stats().durable_blocks, blocks, "nothing is new");
+    }
+    drop(producer);
+    logger.close().expect("a clean end");
+    account::check(&path, &[attempts], Overwrites::No);
+}
+
+#[test]
+fn losses_are_written_although_the_producer_logs_no_more() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let control = Control::default();
+    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
+    control.hold();
+    let producer = logger.producer().expect("a ring");
+    let mut attempts = Attempts::new(&producer);
+    lose_late(&mut attempts, &producer, &logger, 3);
+    control.release();
+    while shown(&path) != (attempts.count(Outcome::Dropped), diolog::Verdict::Dropped) {
+        std::thread::yield_now();
+    }
+    drop(producer);
+    logger.close().expect("a clean end");
+    account::check(&path, &[attempts], Overwrites::No);
 }

@@ -42,6 +42,8 @@ pub(crate) struct Source {
     gap_causes: GapCauses,
     /// The losses taken with [`take_losses`](Self::take_losses).
     losses_taken: (DroppedBy, u64),
+    /// The records that were dropped or overwritten by the last row in a block.
+    losses_written: u64,
     /// The bytes of the ring's records that are in closed blocks.
     closed_bytes: u64,
     /// Whether the reserve is known to have memory.
@@ -99,6 +101,7 @@ impl Source {
             drained: arrival.drained,
             gap_causes: GapCauses::default(),
             losses_taken: Default::default(),
+            losses_written: 0,
             has_entered_reserve: false,
             returned: None,
             end_written: false,
@@ -349,6 +352,17 @@ impl Source {
         }
         self.losses_taken = (dropped_before.plus(dropped_by), overwritten_before + overwritten);
         Some(ProducerLosses { id: self.id, name: self.name.clone(), dropped_by, overwritten })
+    }
+
+    /// Notes that a block holds this row of the producer.
+    pub(crate) fn note_written(&mut self, row: &ProducerRow) {
+        self.losses_written = row.dropped + row.overwritten;
+    }
+
+    /// Whether records were dropped or overwritten since the last row in a block.
+    pub(crate) fn has_unwritten_losses(&self) -> bool {
+        let counts = self.consumer.control().counts();
+        counts.dropped + counts.overwritten != self.losses_written
     }
 
     /// The producer's row with this account.

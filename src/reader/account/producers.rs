@@ -159,7 +159,8 @@ impl ProducerAccounts {
         row.records.saturating_sub(counted)
     }
 
-    /// Compares the counts of a row in block `number`, which are those before the block, with what was found.
+    /// Compares the counts of a row in block `number`, which are those before the block, with what was found. A further
+    /// row in the block has only newer losses.
     pub(super) fn take_row(
         &mut self,
         row: &ProducerRow,
@@ -171,6 +172,8 @@ impl ProducerAccounts {
         if self.states[at].row_block.replace(number) != Some(number) {
             let fault = self.compare(at, row, passed_over, &mut run.producers[at]);
             self.contradict(at, fault);
+        } else {
+            declare(&mut run.producers[at], row);
         }
     }
 

@@ -18,8 +18,11 @@ use crate::shared::{AwaitedAppends, Shared};
 use crate::writer::callsites;
 use crate::writer::contents::{BlockContents, Share};
 use crate::writer::pipeline::{NextBlock, Pipeline};
-use crate::writer::schedule::{FlushInterval, Looked, Schedule};
+use crate::writer::schedule::{Every, FlushInterval, Looked, Schedule};
 use crate::writer::source::{DrainTarget, Source};
+
+/// How often losses are written that no block shows yet, in nanoseconds.
+const LOSSES_NS: u64 = 1_000_000_000;
 
 /// The block to which records are being added.
 struct Filling {
@@ -34,14 +37,30 @@ struct Filling {
 impl Filling {
     /// Adds the row of `source`, which is in `slot`, unless the block has it. Returns `false`, and adds nothing, if the
     /// row does not fit together with a record after it.
-    fn define(&mut self, slot: usize, source: &Source, control: &mut ControlRecords, now_ns: u64) -> bool {
+    fn define(&mut self, slot: usize, source: &mut Source, control: &mut ControlRecords, now_ns: u64) -> bool {
         if self.block.has_producer(slot) {
             return true;
         }
         let before = source.accounted();
-        let added = self.block.define_producer(slot, &source.row_of(before), control.sequence(), now_ns);
+        let row = source.row_of(before);
+        let added = self.block.define_producer(slot, &row, control.sequence(), now_ns);
         if added {
+            source.note_written(&row);
             self.contents.shares.push(Share { slot, position: Position::default(), before });
+        }
+        added
+    }
+
+    /// Adds the losses of `source`, which is in `slot`, as they are now: in its row, or in another one if the block has
+    /// that. Returns `false`, and adds nothing, if it does not fit.
+    fn add_losses(&mut self, slot: usize, source: &mut Source, control: &mut ControlRecords, now_ns: u64) -> bool {
+        let Some(share) = self.contents.shares.iter().find(|share| share.slot == slot) else {
+            return self.define(slot, source, control, now_ns);
+        };
+        let row = source.row_of(share.before);
+        let added = control.append(&mut self.block, Kind::ProducerRow, now_ns, &row.encoded());
+        if added {
+            source.note_written(&row);
         }
         added
     }
@@ -56,6 +75,7 @@ pub(super) struct Blocks {
     callsites: CallsiteTable,
     pub(super) control: ControlRecords,
     pub(super) losses: UnreportedLosses,
+    losses_check: Every,
     pub(super) taps: Taps,
     figures: FigureRows,
     filling: Option<Filling>,
@@ -77,6 +97,7 @@ impl Blocks {
             callsites,
             control,
             losses: UnreportedLosses::new(),
+            losses_check: Every::new(LOSSES_NS),
             taps,
             figures: FigureRows::new(monotonic_ns),
             filling: None,
@@ -188,18 +209,56 @@ impl Blocks {
         }
     }
 
-    /// Writes the end record of the source in `slot`, with its final counts. Returns `false` if no block is free.
-    fn write_end(&mut self, slot: usize, now_ns: u64) -> bool {
-        let payload = self.sources.at(slot).final_row().encoded();
+    /// Calls `add` with the block being filled, and, if that returns `false` because there is no room, closes the block
+    /// and begins the next one. Returns `false` if no block is free.
+    fn add_to_block(&mut self, now_ns: u64, mut add: impl FnMut(&mut Blocks, &mut Filling) -> bool) -> bool {
         loop {
             let Some(mut filling) = self.take_filling(now_ns) else { return false };
-            if self.control.append(&mut filling.block, Kind::ProducerEnd, now_ns, &payload) {
-                filling.contents.ended.push(slot);
+            if add(self, &mut filling) {
                 self.filling = Some(filling);
-                self.sources.at(slot).end_written = true;
                 return true;
             }
             self.close(filling, now_ns);
+        }
+    }
+
+    /// Writes the end record of the source in `slot`, with its final counts. Returns `false` if no block is free.
+    fn write_end(&mut self, slot: usize, now_ns: u64) -> bool {
+        let payload = self.sources.at(slot).final_row().encoded();
+        self.add_to_block(now_ns, |blocks, filling| {
+            let added = blocks.control.append(&mut filling.block, Kind::ProducerEnd, now_ns, &payload);
+            if added {
+                filling.contents.ended.push(slot);
+                blocks.sources.at(slot).end_written = true;
+            }
+            added
+        })
+    }
+
+    /// Writes the counts of what was lost since they were last written: of records that were dropped after the last
+    /// block of their producer, and of refused appends. Without them, the files of a log that is open, or that a kill
+    /// ends, would not show these losses before the producer's next record. Returns `false` if no block is free.
+    pub(super) fn write_losses(&mut self, now_ns: u64) -> bool {
+        let refused_by = self.shared.refused_by();
+        let are_refusals_written = !self.control.has_news_of(refused_by)
+            || self.add_to_block(now_ns, |blocks, filling| {
+                blocks.control.append_refusals(&mut filling.block, refused_by, now_ns)
+            });
+        let is_due = |source: &Source| !source.end_written && source.has_unwritten_losses();
+        let due: Vec<_> = self.sources.iter().filter(|(_, source)| is_due(source)).map(|(slot, _)| slot).collect();
+        are_refusals_written
+            && due.into_iter().all(|slot| {
+                self.add_to_block(now_ns, |Blocks { sources, control, .. }, filling| {
+                    filling.add_losses(slot, sources.at(slot), control, now_ns)
+                })
+            })
+    }
+
+    /// Writes losses if the device can take a block now: at most once a second, since each time reads the counts of all
+    /// producers.
+    pub(super) fn write_losses_if_due(&mut self, now_ns: u64) {
+        if self.pipeline.would_submit_now() && self.losses_check.take_due(now_ns) {
+            self.write_losses(now_ns);
         }
     }
 

@@ -91,7 +91,7 @@ impl ControlRecords {
         if self.wall_anchor.take_due(now_ns) {
             self.append_wall_anchor(block, now_ns);
         }
-        if self.refused_by != refused_by && self.refusals.take_due(now_ns) {
+        if self.has_news_of(refused_by) && self.refusals.take_due(now_ns) {
             self.append_refusals(block, refused_by, now_ns);
         }
         // If nothing else fits after them, the block is written with the notes alone.
@@ -110,14 +110,25 @@ impl ControlRecords {
         block.append_wall_anchor(&mut self.sequence, now_ns, anchor);
     }
 
-    /// Adds the counts of refused appends, if they have changed since they were last written.
-    pub(super) fn append_refusals(&mut self, block: &mut Block, refused_by: RefusedBy, now_ns: u64) {
+    /// Whether the counts of refused appends have changed since they were last written.
+    pub(super) fn has_news_of(&self, refused_by: RefusedBy) -> bool {
+        self.refused_by != refused_by
+    }
+
+    /// Adds the counts of refused appends, if they have changed since they were last written. Returns `false`, and adds
+    /// nothing, if they do not fit.
+    pub(super) fn append_refusals(&mut self, block: &mut Block, refused_by: RefusedBy, now_ns: u64) -> bool {
+        if !self.has_news_of(refused_by) {
+            return true;
+        }
         let RefusedBy { closed, forked: _, reentrant, no_ring } = refused_by;
         let [closed, reentrant, no_ring] = [closed, reentrant, no_ring].map(U64::new);
         let counts = RefusalCounts { closed, reentrant, no_ring };
-        if self.refused_by != refused_by && self.append(block, Kind::Refusals, now_ns, counts.as_bytes()) {
+        let added = self.append(block, Kind::Refusals, now_ns, counts.as_bytes());
+        if added {
             self.refused_by = refused_by;
         }
+        added
     }
 
     /// Monotonic and wall time, now.

@@ -100,7 +100,7 @@ impl Flushes {
                 let source = blocks.sources.get(target.slot).filter(|source| source.id == target.producer);
                 source.is_some_and(|source| !target.position.is_reached_by(source.consumer.cursor()))
             });
-            if !targets.is_empty() {
+            if !targets.is_empty() || !blocks.write_losses(now_ns) {
                 continue;
             }
             if blocks.has_open_records() {

@@ -112,6 +112,7 @@ impl LogWriter {
         worked |= blocks.submit(now_ns);
         if ending.is_open() {
             blocks.write_due_ends(now_ns);
+            blocks.write_losses_if_due(now_ns);
         }
         flushes.answer(&mut blocks.pipeline);
         worked |= ending.advance(shared, blocks, schedule, now_ns);
