@@ -286,6 +286,49 @@ fn several_runs_whose_segments_are_removed_before_their_recovery_are_recovered_i
     assert_eq!(rings::in_directory(&place), Vec::<PathBuf>::new());
 }
 
+#[test]
+fn a_run_that_is_recovered_after_the_next_one_loses_nothing_for_a_follower_or_by_retention() {
+    const TEST: &str = "a_run_that_is_recovered_after_the_next_one_loses_nothing_for_a_follower_or_by_retention";
+    if support::role().is_some() {
+        let place = fs::read_link(child_directory().join("place")).expect("a link");
+        let logger = Logger::open(config(&child_directory().join("log"), &place)).expect("a log");
+        log(&logger, "first", 0..10, true);
+        log(&logger, "first", 10..20, false);
+        std::process::abort();
+    }
+    let (directory, tmpfs) = (support::directory(), rings::on_tmpfs());
+    let (path, place) = (directory.path().join("log"), tmpfs.path().join("rings"));
+    std::os::unix::fs::symlink(&place, directory.path().join("place")).expect("a link");
+    dies(TEST, "die", directory.path());
+    // The next run cannot recover it.
+    fs::rename(&place, tmpfs.path().join("away")).expect("renamed");
+    let log_run = |name: &str, config: Config| {
+        let logger = Logger::open(config).expect("a log");
+        log(&logger, name, 0..10, true);
+        logger.close().expect("a clean end");
+    };
+    log_run("second", support::config(&path));
+    let mut follower = Reader::open(&path).expect("readable");
+    let mut read = |follower: &mut Reader| {
+        let records = follower.by_ref().map(|record| record.expect("a record").text().into_owned());
+        records.collect::<Vec<String>>()
+    };
+    assert_eq!(read(&mut follower), [numbered("first", 0..10), numbered("second", 0..10)].concat());
+
+    fs::rename(tmpfs.path().join("away"), &place).expect("renamed");
+    let recoveries = diolog::recover(&path, None).expect("a log");
+    assert!(are_complete(&recoveries) && recoveries.len() == 1, "{recoveries:?}");
+    assert!(follower.follow(Duration::from_secs(3600)).expect("readable"));
+    assert_eq!(read(&mut follower), numbered("first", 10..20));
+    assert_eq!(follower.report().verdict(), diolog::Verdict::Clean, "{:#?}", follower.report());
+    assert_eq!((follower.report().removed_segments, follower.report().removed_blocks), (0, 0));
+
+    // Its segment from before its death goes, and the one of its recovery stays.
+    log_run("third", support::config(&path).retain_segments(3));
+    let kept = [numbered("second", 0..10), numbered("first", 10..20), numbered("third", 0..10)].concat();
+    assert_eq!(messages(&path), kept);
+}
+
 /// Notes the outcomes of the only producer, and dies.
 fn note_and_die(attempts: &Attempts) -> ! {
     let outcomes = attempts.outcomes.iter().map(|outcome| u8::from(*outcome == Outcome::Written));

@@ -204,8 +204,9 @@ pub struct RunReport {
     pub retired: bool,
     /// Whether it was closed: the last block says that all blocks before it are durable.
     pub clean_end: bool,
-    /// Whether it goes on in another file: one segment was read by itself, and the next one in its directory begins
-    /// with the block after its last.
+    /// Whether it goes on elsewhere. One segment was read by itself, and the next one in its directory begins with the
+    /// block after its last. Or the reader had read the run to its end, and a later row of the same run has what a
+    /// recovery then added.
     pub goes_on: bool,
     /// Whether a recovery has written a part of it, after its process had died.
     pub recovered: bool,

@@ -73,7 +73,14 @@ impl Account {
         let blocks = RunBlocks::of(run);
         let first = run.first().index();
         (report.first_segment, report.last_segment) = (first, first);
-        report.retired = blocks.expected().is_some_and(|expected| expected > 0);
+        // A recovery may have added a segment to a run that was read.
+        let may_continue = run.first().continues_by_recovery();
+        let read_before = self.report.runs.iter_mut().rfind(|read| may_continue && read.run == run.id);
+        let came_later = came_later && read_before.is_none();
+        report.retired = read_before.is_none() && blocks.expected().is_some_and(|expected| expected > 0);
+        if let Some(before) = read_before {
+            before.goes_on = !before.clean_end;
+        }
         if came_later {
             let unused = run.first().header.as_ref().map_or(0, |header| u64::from(header.unused_before));
             let removed = first.saturating_sub(self.last_index.saturating_add(1 + unused));

@@ -175,11 +175,13 @@ impl Facts {
     /// Notes a run that follows the segment with index `before`, and finds out whether it begins here.
     pub(crate) fn note_run(&mut self, run: &mut Run, before: u64) {
         // A run that directly follows the one before it, but for files without a block, has lost no segment at its
-        // beginning.
+        // beginning. A recovery may have come after other runs: the segment that it wrote follows theirs, and the rest
+        // of its run stood before them.
         let index = run.first().index();
         let begins_at = if run.first().header.is_none() { self.lowest_blank_before(index) } else { index };
         let follows = run.id.is_known() && begins_at == before.wrapping_add(1);
-        run.begins_here |= follows || self.begins_in_a_blank_file(run.first(), before);
+        run.begins_here |=
+            !run.first().continues_by_recovery() && (follows || self.begins_in_a_blank_file(run.first(), before));
         let first = run.first();
         self.runs.push(RunFacts {
             id: run.id,
@@ -193,6 +195,11 @@ impl Facts {
             is_recovered: false,
         });
         self.note_segments(run.id, run.segments());
+    }
+
+    /// Whether a run was noted.
+    pub(crate) fn has_run(&self, id: RunId) -> bool {
+        self.runs.iter().any(|run| run.id == id)
     }
 
     /// Notes segments of a run that was noted before.

@@ -51,6 +51,11 @@ impl Segment {
         self.header.as_ref().is_some_and(|header| header.is_recovered() && header.boot == *boot)
     }
 
+    /// Whether a recovery has written it, after other segments of its run.
+    pub(crate) fn continues_by_recovery(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.is_recovered() && header.previous_segment_id != 0)
+    }
+
     pub(crate) fn run(&self) -> Option<StoredRunId> {
         self.header.as_ref().map(|header| header.run)
     }

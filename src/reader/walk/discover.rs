@@ -171,7 +171,12 @@ impl Runs {
                     run.begins_here |=
                         self.files.is_directory && run.first().header.is_none() && run.first().number == 1;
                     let before = last.map_or(0, |last| last.last().index());
-                    self.facts.note_run(&mut run, before);
+                    // A run may have been read, and then recovered after another one had come.
+                    if run.first().continues_by_recovery() && self.facts.has_run(run.id) {
+                        self.facts.note_segments(run.id, run.segments());
+                    } else {
+                        self.facts.note_run(&mut run, before);
+                    }
                     self.later.push_back(run);
                 }
             }
