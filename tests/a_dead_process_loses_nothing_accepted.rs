@@ -18,7 +18,8 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 
 use diolog::{
-    Config, Level, Logger, Outcome, Overflow, Producer, Reader, Recovery, RecoveryOutcome, RingMemory, verify,
+    Config, Engine, EngineConfig, EventLogs, Level, Logger, Outcome, Overflow, Producer, Reader, Recovery,
+    RecoveryOutcome, RingMemory, verify,
 };
 
 const PRODUCERS: u64 = 3;
@@ -456,4 +457,39 @@ fn what_a_snapshot_has_is_not_written_again_if_the_process_dies_before_it_is_fre
         assert!(snapshots == expected, "{listed:#?}");
         assert_eq!(recoveries[0].snapshot.is_some(), more);
     }
+}
+
+#[test]
+fn events_of_a_dead_process_are_recovered_when_the_event_logs_are_made_again() {
+    const TEST: &str = "events_of_a_dead_process_are_recovered_when_the_event_logs_are_made_again";
+    let events = |base: &Path, rings: &Path| {
+        let engine = Engine::start(EngineConfig::new().ring_memory(RingMemory::Shared(rings.to_owned())));
+        let config = support::config("").flush_interval(Duration::from_secs(3600));
+        EventLogs::new(&engine.expect("a thread"), base, config).expect("valid settings")
+    };
+    if support::role().is_some() {
+        let rings = std::fs::read_to_string(support::child_directory().join("rings")).expect("written by the parent");
+        let events = events(&support::child_directory().join("events"), Path::new(&rings));
+        for event in ["orders", "../risk", "audit"] {
+            for number in 0..10 {
+                assert_eq!(events.log(event, Level::Info, format!("{event} {number}")), Outcome::Written);
+            }
+        }
+        std::process::abort();
+    }
+    let directory = support::directory();
+    let rings = Rings::of_child(directory.path());
+    let output = support::run_child(TEST, "die", directory.path());
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{output:?}");
+    let base = directory.path().join("events");
+    let again = events(&base, &rings.0);
+    let logs: Vec<_> =
+        again.recovery().iter().map(|(path, runs)| (path.clone(), runs.as_ref().expect("done").len())).collect();
+    assert_eq!(logs, ["_._risk", "audit", "orders"].map(|name| (base.join(name), 1)));
+    for (name, event) in [("_._risk", "../risk"), ("audit", "audit"), ("orders", "orders")] {
+        assert_eq!(messages(&base.join(name)), (0..10).map(|number| format!("{event} {number}")).collect::<Vec<_>>());
+    }
+    assert_eq!(rings.files(), Vec::<PathBuf>::new());
+    assert_eq!(events(&base, &rings.0).recovery().len(), 0);
+    again.close().expect("a clean end");
 }

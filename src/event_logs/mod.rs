@@ -24,6 +24,7 @@ use crate::level::Level;
 use crate::logger::Logger;
 use crate::outcome::Outcome;
 use crate::own_thread::{self, Role};
+use crate::recovery::{self, Recovery};
 use crate::segment::Owner;
 use crate::stats::{CloseReport, EventStats, LogCounts};
 use crate::sync::{Inside, lock};
@@ -55,13 +56,14 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 ///
 /// After a thread's first record of an event, [`log`](EventLogs::log) takes no lock and allocates nothing. Each thread
 /// gets a ring of [`thread_ring_bytes`](Config::thread_ring_bytes) (64 KiB) for each event that it logs. While the log
-/// of an event is opened or closed, `log` of that event waits on the other threads.
+/// of an event is opened, `log` of that event waits on the other threads. A record that races
+/// [`close_event`](EventLogs::close_event) is in the files, or it is refused as [`Outcome::Closed`] and counted.
 ///
 /// The directory has the event's name. In it, separators, control characters, white space, invisible characters,
-/// `*?"<>|:` and a `-` at the beginning become `_`. A name is refused if it is empty, `.`, `..` or longer than 255
-/// bytes, or if another event has the same directory: two events never share a log, not even in other `EventLogs` or
-/// after a restart. So if an event's name is not that of its directory, the directory keeps it in a file `event`. A log
-/// without the file belongs to the event of the directory's own name.
+/// `*?"<>|:`, and a `-` or `.` at the beginning become `_`. A name is refused if it is empty, `.`, `..` or longer than
+/// 255 bytes, or if another event has the same directory: two events never share a log, not even in other `EventLogs`
+/// or after a restart. If a name had to be changed, the file `event` in the directory holds the original. Without that
+/// file, directory and event have the same name.
 ///
 /// Each event that ever had a log is remembered until the last handle is gone, with what its closed logs have counted:
 /// about 1 KiB and three times its name. [`events_max`](EventLogs::events_max) limits the open ones only, so do not
@@ -107,6 +109,7 @@ struct Inner {
     events_max: AtomicUsize,
     events: Mutex<Events>,
     refused: AtomicU64,
+    recovery: Vec<(PathBuf, Result<Vec<Recovery>>)>,
 }
 
 /// All events that have or had a log.
@@ -144,9 +147,29 @@ fn most_verbose(config: &Config) -> Level {
     config.level.level().max(recorded.unwrap_or(Level::Off))
 }
 
+/// Recovers the logs in `base_directory` that name the rings of dead processes.
+fn recover_all(base_directory: &Path) -> Vec<(PathBuf, Result<Vec<Recovery>>)> {
+    let entries = std::fs::read_dir(base_directory).into_iter().flatten().flatten();
+    let directories = entries.filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir()));
+    let mut recovered: Vec<_> = directories
+        .map(|entry| entry.path())
+        .filter_map(|path| match recovery::recover(&path, None) {
+            Ok(runs) if runs.is_empty() => None,
+            Err(Error::InUse { .. }) => None,
+            recovered => Some((path, recovered)),
+        })
+        .collect();
+    recovered.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    recovered
+}
+
 impl EventLogs {
     /// Event logs in `base_directory`, on `engine`, with the settings of `config`, whose path is not used. This opens
-    /// no log and creates nothing. Missing parents of a log's directory are created with the log.
+    /// no log and creates none. Missing parents of a log's directory are created with the log.
+    ///
+    /// If processes have died and left records of logs in `base_directory` in [shared rings](crate::RingMemory), this
+    /// recovers them, so that they do not wait for the next record of their event:
+    /// [`recovery`](EventLogs::recovery) says what became of them.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy.
@@ -157,7 +180,9 @@ impl EventLogs {
             .map_err(|source| Error::io("find the directory", base_directory, source))?;
         let config = config.create_parents(true);
         let checked = engine.check(&at(&config, base_directory.join("event")))?;
+        let recovery = recover_all(&base_directory);
         let inner = Inner {
+            recovery,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             engine: engine.clone(),
             base_directory,
@@ -168,6 +193,13 @@ impl EventLogs {
             refused: AtomicU64::new(0),
         };
         Ok(EventLogs { inner: Arc::new(inner) })
+    }
+
+    /// The logs for which processes had left records in shared rings when these `EventLogs` were made, and what became
+    /// of the records, as [`Logger::recovery`] says it. Logs that were open elsewhere are left out: whoever opened them
+    /// has recovered them.
+    pub fn recovery(&self) -> &[(PathBuf, Result<Vec<Recovery>>)] {
+        &self.inner.recovery
     }
 
     /// Sets how many logs may be open at once: at least 1; 1,000 by default. A record of one more event is refused as

@@ -6,20 +6,23 @@ use crate::grouped::counted;
 use crate::letters::is_unsafe_in_names;
 
 /// The name of the directory for the event `name`. Characters that are special for a file system or a shell, or that
-/// nobody sees, become `_`, and so does a `-` at the beginning, which commands take for an option.
+/// nobody sees, become `_`. So does a `-` at the beginning, which commands take for an option, and a `.`, which hides the
+/// directory from them.
 ///
 /// # Errors
 /// [`Error::InvalidConfig`] for a name that is empty, `.`, `..`, or too long.
 pub(super) fn directory_of(name: &str) -> Result<String> {
     let refused = |value: String, remedy: &str| Err(Error::invalid("event name", value, remedy));
+    if matches!(name, "." | "..") {
+        return refused(format!("{name:?}"), "use another name, this one is a directory's own or its parent's");
+    }
     // A replaced character has at least one byte, as `_` has, so the name does not grow.
     let directory: String = name
         .char_indices()
-        .map(|(at, letter)| if is_unsafe(letter) || at == 0 && letter == '-' { '_' } else { letter })
+        .map(|(at, letter)| if is_unsafe(letter) || at == 0 && matches!(letter, '-' | '.') { '_' } else { letter })
         .collect();
     match directory.as_str() {
         "" => refused("empty".to_owned(), "name the event, its log is a directory of that name"),
-        "." | ".." => refused(format!("{name:?}"), "use another name, this one is a directory's own or its parent's"),
         long if long.len() > FILE_NAME_BYTES_MAX => {
             let remedy = format!("use a name of at most {FILE_NAME_BYTES_MAX} bytes");
             refused(format!("{} long", counted(name.len() as u64, "byte")), &remedy)
@@ -42,15 +45,15 @@ mod tests {
         let cases = [
             ("payment", "payment"),
             ("order 42", "order_42"),
-            ("../etc/passwd", ".._etc_passwd"),
+            ("../etc/passwd", "_._etc_passwd"),
             ("a\\b:c*d?e\"f<g>h|i", "a_b_c_d_e_f_g_h_i"),
             ("nul\0tab\tend\n", "nul_tab_end_"),
             ("\u{a0}größe\u{85}", "_größe_"),
             ("pay\u{202e}ment\u{200b}\u{feff}\u{2066}", "pay_ment___"),
             ("-rf", "_rf"),
             ("pay-ment", "pay-ment"),
-            (".hidden", ".hidden"),
-            ("...", "..."),
+            (".hidden", "_hidden"),
+            ("...", "_.."),
         ];
         for (name, directory) in cases {
             assert_eq!(directory_of(name).expect("usable"), directory, "{name:?}");

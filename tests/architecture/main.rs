@@ -34,8 +34,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("event", "appendable attempt callsite fields format gate level limit logger outcome producer shared thread_local"),
     (
         "event_logs",
-        "appendable config ends engine error grouped letters level logger outcome own_thread segment \
-         shared stats sync thread_local",
+        "appendable config ends engine error grouped letters level logger outcome own_thread recovery \
+         segment shared stats sync thread_local",
     ),
     ("expansion", ""),
     ("fields", "appendable callsite format ring"),
