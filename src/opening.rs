@@ -159,7 +159,7 @@ impl Opening {
         // Before the run's first segment, which comes after all of the runs before it.
         let recovered = recover_runs(directory, None, &mut |_, _| {})?;
         if let Some(written) = recovered.iter().rev().find_map(|recovery| recovery.snapshot.as_deref()) {
-            snapshot::retire(&directory.opened(), config.snapshots_max, written);
+            snapshot::retire(&directory.opened(), config.snapshots_max, written, clock.unix_ns());
         }
         let device = device::probe(&directory.opened(), config.device)?;
         let segments = Segments::begin(directory, device.kind.is_direct(), *rules, clock, threads)?;

@@ -107,7 +107,7 @@ impl Recorder {
         match &written {
             Ok(Some(path)) => {
                 self.written.fetch_add(1, Relaxed);
-                snapshot::retire(directory, place.max, path);
+                snapshot::retire(directory, place.max, path, place.clock.unix_ns());
             }
             Ok(None) => {}
             Err(_) => drop(self.failed.fetch_add(1, Relaxed)),

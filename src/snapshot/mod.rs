@@ -115,8 +115,9 @@ fn free_name(folder: &OpenDirectory, unix_ms: i64, reason: &str) -> String {
 }
 
 /// Removes the oldest snapshots of the log in `directory`, and keeps the newest `max`. Errors are ignored. It always
-/// keeps the one just `written`, even if the wall clock has gone back since the others.
-pub(crate) fn retire(directory: &OpenDirectory, max: u64, written: &Path) {
+/// keeps the one just `written`. Those of a time after `unix_ns`, which is now, are from before the wall clock was set
+/// back, and go first.
+pub(crate) fn retire(directory: &OpenDirectory, max: u64, written: &Path, unix_ns: i64) {
     let Ok(folder) = directory.open_or_make_directory(SNAPSHOTS_FOLDER) else { return };
     let is_snapshot = |name: &String| {
         let is_other = written.file_name() != Some(name.as_ref());
@@ -124,8 +125,9 @@ pub(crate) fn retire(directory: &OpenDirectory, max: u64, written: &Path) {
     };
     let names = folder.names().unwrap_or_default();
     let mut names: Vec<_> = names.into_iter().filter_map(|name| name.into_string().ok()).filter(is_snapshot).collect();
-    // By time, the newest first.
-    names.sort_unstable_by_key(|name| Reverse(name.clone()));
+    // By time, the newest first. A name can be ahead of the clock by less than a second: see [`free_name`].
+    let now = snapshot_file_name(unix_ns / 1_000_000 + 1000, "");
+    names.sort_unstable_by_key(|name| (*name > now, Reverse(name.clone())));
     for name in names.iter().skip(usize::try_from(max.saturating_sub(1)).unwrap_or(usize::MAX)) {
         let _ = folder.remove(name);
     }
