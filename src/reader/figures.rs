@@ -210,7 +210,9 @@ impl FiguresReader {
         Ok(any)
     }
 
-    /// The newest figures; `None` if the last run has left none yet.
+    /// The newest figures; `None` if the newest run in the files has left none. A logger that has the log open and has
+    /// written nothing yet has no run in the files: then these are an earlier run's, and
+    /// [final](Figures::is_final) if that was closed.
     pub fn newest(&self) -> Option<&Figures> {
         self.newest.as_ref()
     }

@@ -169,6 +169,8 @@ fn a_name_that_nothing_has_is_noted_with_the_names_that_there_are() {
     let no_field = "diolog: --field \"price_\" fits no field: there are id, item, left, price, symbol\n";
     assert_eq!(noted("cat", &["--field", "price_>1", "--field", "id=1"]), (0, no_field.into()));
     assert_eq!(noted("cat", &["--field", "price>1000"]), (0, String::new()));
+    let no_number = "diolog: --field \"symbol\" has no number: < and > compare numbers, = and ~ compare texts too\n";
+    assert_eq!(noted("cat", &["--field", "symbol>5"]), (0, no_number.into()));
     let (_, note) = noted("cat", &["--since", "2200-01-01", "--producer", "order"]);
     assert!(note.contains("fits no producer at these times: there is"), "{note}");
     // Elsewhere nothing tells a reader that the log is in use.

@@ -234,6 +234,19 @@ fn counts_are_of_the_last_run_and_waits_are_no_trouble() {
 }
 
 #[test]
+fn figures_of_a_closed_run_are_not_those_of_the_process_that_writes_now() {
+    let place = Place::with_log(b"one\ntwo\n");
+    let log = place.log();
+    let logger = diolog::Logger::open(crate::support::config(&log)).expect("a log");
+    let text = stdout(&run(["top".as_ref(), "--once".as_ref(), log.as_os_str()], b""));
+    assert!(text.contains(&format!(": written by process {}, no figures yet\n", std::process::id())), "{text}");
+    assert_eq!(logger.log(diolog::Level::Info, "three"), diolog::Outcome::Written);
+    logger.close().expect("a clean end");
+    let text = stdout(&run(["top".as_ref(), "--once".as_ref(), log.as_os_str()], b""));
+    assert!(text.contains("1 written in this run"), "{text}");
+}
+
+#[test]
 fn what_is_no_log_is_an_error() {
     let place = Place::new();
     std::fs::create_dir(place.log()).expect("a directory");

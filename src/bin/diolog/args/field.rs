@@ -16,6 +16,8 @@ pub(crate) struct FieldTest {
     test: ValueTest,
     /// Whether it was asked for a value: some record has the field.
     was_asked: Arc<AtomicBool>,
+    /// Whether it was asked for a number.
+    was_asked_for_number: Arc<AtomicBool>,
 }
 
 /// A condition on a value.
@@ -85,7 +87,8 @@ impl FieldTest {
             let operand = rest.strip_prefix(operator)?;
             Some(test(if is_spaced { operand.trim() } else { operand }))
         });
-        Ok(FieldTest { name: name.to_owned(), test: parsed.ok_or(usage)??, was_asked: Arc::default() })
+        let test = parsed.ok_or(usage)??;
+        Ok(FieldTest { name: name.to_owned(), test, was_asked: Arc::default(), was_asked_for_number: Arc::default() })
     }
 
     /// Whether the field's value fits.
@@ -93,12 +96,23 @@ impl FieldTest {
         if !self.was_asked() {
             self.was_asked.store(true, Relaxed);
         }
+        if let ValueTest::Compares(..) = self.test
+            && !self.was_asked_for_number.load(Relaxed)
+        {
+            self.was_asked_for_number.store(Number::of_value(value).is_some(), Relaxed);
+        }
         self.test.fits(value)
     }
 
     /// Whether a record was found that has the field, among those that fit the other options.
     pub(crate) fn was_asked(&self) -> bool {
         self.was_asked.load(Relaxed)
+    }
+
+    /// Whether it compares numbers, and the values that it was asked for were none.
+    pub(crate) fn compares_no_number(&self) -> bool {
+        let compares = matches!(self.test, ValueTest::Compares(..));
+        compares && self.was_asked() && !self.was_asked_for_number.load(Relaxed)
     }
 }
 

@@ -170,6 +170,7 @@ Exit status: of several logs, the most serious one counts.
 
 pub(super) const RECOVER: &str = "Examples:
   diolog recover DIR
+  diolog recover events/*        the logs of an EventLogs
   diolog recover --rings /var/run/my-service DIR
   diolog recover --forget DIR    the rings will never be there again
   diolog recover --format json DIR | jq '.runs[].records'
@@ -185,8 +186,8 @@ Exit status:
        recovered yet: the report says why
   2    a part of the ring file was damaged; the rest of it is in the log, and
        the file is kept under another name
-  3    the log cannot be read or written, or is in use: its rings are those of
-       the process that writes it
+  3    a log cannot be read or written, or is in use: its writer has recovered
+       what earlier runs left, if it could
   64   invalid command line";
 
 pub(super) const BENCH: &str = "Examples:

@@ -20,6 +20,7 @@ use clap_complete::Shell;
 use diolog::{DevicePreference, Level};
 
 use crate::exit::Failure;
+pub(crate) use field::FieldTest;
 use load::duration;
 pub(crate) use load::{Load, Range, Rate, Sizes};
 pub(crate) use select::Select;
@@ -237,9 +238,9 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 pub(crate) struct Recover {
-    /// The log's directory
-    #[arg(value_name = "DIR", value_parser = log_path())]
-    pub(crate) directory: PathBuf,
+    /// The directories of logs; each has a report of its own
+    #[arg(value_name = "DIR", required = true, value_parser = log_path())]
+    pub(crate) paths: Vec<PathBuf>,
     /// The directory with the ring files [default: where the process had them]
     #[arg(long, value_name = "DIR")]
     pub(crate) rings: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! `diolog recover`: brings what processes that died have left in shared memory into their log.
 
 use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use diolog::{Reader, Recovery, RecoveryOutcome};
@@ -14,38 +14,53 @@ use crate::text::escape;
 use crate::text::progress::Progress;
 use crate::text::units::{counted, grouped};
 
-/// Recovers the log and prints what was done. The exit status says whether anything is missing.
+/// What a recovery did with the runs of one log.
+struct Recovered {
+    runs: Vec<Recovery>,
+    elapsed: Duration,
+}
+
+/// Recovers the logs and prints what was done. The exit status says whether anything is missing.
 pub(crate) fn run(arguments: &Recover) -> Result<Status, Failure> {
+    let (reports, status) = report::of_each(&arguments.paths, |path| {
+        let recovered = recover(path, arguments)?;
+        let verdict = recovered.runs.iter().map(Recovery::verdict).max();
+        Ok((recovered, verdict.map_or(Status::CLEAN, Status::from)))
+    });
+    let text = |out: &mut Vec<u8>| reports.iter().for_each(|(path, recovered)| text(path, recovered, out));
+    let json = |out: &mut Vec<u8>| reports.iter().for_each(|(path, recovered)| json_text(path, recovered, out));
+    report::print(arguments.format, false, text, json)?;
+    Ok(status)
+}
+
+fn recover(log: &Path, arguments: &Recover) -> Result<Recovered, Failure> {
     let begun = Instant::now();
     let mut progress = Progress::new("recovering", 0);
     let watch = |done, all| progress.show(|| format!("recovering: {} of {}", grouped(done), counted(all, "ring")));
-    let (log, rings) = (&arguments.directory, arguments.rings.as_deref());
+    let rings = arguments.rings.as_deref();
     let runs = if arguments.forget { diolog::forget(log, rings) } else { diolog::recover_watched(log, rings, watch) };
     let runs = runs.map_err(refused)?;
     if runs.is_empty() {
         // A wrong path has nothing to recover either.
         drop(Reader::open(log)?);
     }
-    let elapsed = begun.elapsed();
-    drop(progress);
-    let text = |out: &mut Vec<u8>| text(arguments, &runs, elapsed, out);
-    report::print(arguments.format, false, text, |out| json_text(arguments, &runs, elapsed, out))?;
-    let verdict = runs.iter().map(Recovery::verdict).max();
-    Ok(verdict.map_or(Status::CLEAN, Status::from))
+    Ok(Recovered { runs, elapsed: begun.elapsed() })
 }
 
-/// The failure to recover. The rings of a log in use are those of a process that still writes what they hold, unless
-/// that process recovers the log.
+/// The failure to recover. A logger recovers what earlier runs left when it opens the log.
 fn refused(error: diolog::Error) -> Failure {
     let diolog::Error::InUse { path, holder } = error else { return error.into() };
     let path = escape::path(&path);
-    let message =
-        format!("{path} is in use by {holder}, which writes what its rings hold itself: recover after it has ended");
+    let message = format!(
+        "{path} is in use by {holder}, which needs no recovery: if rings of an earlier run are left, recover them \
+         after it has ended"
+    );
     Failure { message, status: Status::Unusable }
 }
 
-fn text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec<u8>) {
-    let path = escape::path(&arguments.directory);
+fn text(path: &Path, recovered: &Recovered, out: &mut Vec<u8>) {
+    let Recovered { runs, elapsed } = recovered;
+    let path = escape::path(path);
     // Writing to memory does not fail.
     if runs.is_empty() {
         let _ = writeln!(out, "{path}: nothing to recover");
@@ -83,7 +98,8 @@ fn is_unnamed(run: &Recovery) -> bool {
     run.outcome == RecoveryOutcome::Left && run.rings.is_none()
 }
 
-fn json_text(arguments: &Recover, runs: &[Recovery], elapsed: Duration, out: &mut Vec<u8>) {
-    let path = arguments.directory.to_string_lossy();
-    escape::json_value(&json!({ "path": path, "seconds": elapsed.as_secs_f64(), "runs": runs }), out);
+fn json_text(path: &Path, recovered: &Recovered, out: &mut Vec<u8>) {
+    let Recovered { runs, elapsed } = recovered;
+    let object = json!({ "path": path.to_string_lossy(), "seconds": elapsed.as_secs_f64(), "runs": runs });
+    escape::json_value(&object, out);
 }

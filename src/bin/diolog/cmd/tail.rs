@@ -81,7 +81,7 @@ fn time_to_next_look(silence: Duration) -> Duration {
 
 /// The failure to open the logs. If one of them is not there yet, `-f` does not wait for it, and `-F` would.
 fn with_remedy(failure: Failure, arguments: &Tail) -> Failure {
-    let is_absent = arguments.records.paths.iter().any(|path| !path.exists());
+    let is_absent = arguments.records.paths.iter().any(|path| matches!(path.try_exists(), Ok(false)));
     let remedy = if arguments.follow && is_absent { ", or wait for it with tail -F" } else { "" };
     Failure { message: failure.message + remedy, ..failure }
 }

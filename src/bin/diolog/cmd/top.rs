@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use diolog::FiguresReader;
+use diolog::{FiguresReader, InUse};
 use terminal_size::{Height, Width, terminal_size};
 
 use super::report;
@@ -87,11 +87,14 @@ pub(crate) fn run(arguments: &Top) -> Result<Status, Failure> {
 
 /// What is known of a log now.
 fn look<'a>(path: &'a Path, log: &'a FiguresReader, now_unix_ns: i64) -> Seen<'a> {
+    let in_use = log.in_use();
+    // The final figures of a run are not those of the logger that has the log open now.
+    let is_of_earlier_run = in_use == InUse::Yes && log.newest().is_some_and(|figures| figures.is_final);
     Seen {
         path,
-        newest: log.newest(),
-        previous: log.previous(),
-        in_use: log.in_use(),
+        newest: log.newest().filter(|_| !is_of_earlier_run),
+        previous: log.previous().filter(|_| !is_of_earlier_run),
+        in_use,
         pid: log.in_use_by(),
         now_unix_ns,
     }

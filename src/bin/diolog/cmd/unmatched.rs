@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use diolog::{CallsiteInfo, Filter, InUse, Reader};
 
-use crate::args::Select;
+use crate::args::{FieldTest, Select};
 use crate::text::escape;
 use crate::text::output::say;
 
@@ -51,6 +51,9 @@ pub(super) fn say_unmatched(select: &Select, readers: &[&Reader]) {
             let there = there.map(escape::name).collect();
             say(format_args!("--target {wanted:?} fits no target{at}: there {}", list(&there)));
         }
+    }
+    for FieldTest { name, .. } in select.field.iter().filter(|wanted| wanted.compares_no_number()) {
+        say(format_args!("--field {name:?} has no number{at}: < and > compare numbers, = and ~ compare texts too"));
     }
     let names = || callsites().flat_map(CallsiteInfo::field_names);
     let is_missing = |name: &str| !names().any(|other| other == name);
