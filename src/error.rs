@@ -4,7 +4,7 @@
 //! path.
 
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///     other => panic!("{other:?}"),
 /// }
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A setting of [`Config`](crate::Config) that is invalid or does not fit another.
@@ -175,6 +175,13 @@ impl From<Error> for io::Error {
             Error::Closed | Error::Forked | Error::CloseIncomplete { .. } | Error::TooManyProducers { .. } => Other,
         };
         io::Error::new(kind, error)
+    }
+}
+
+/// Shows what `Display` shows, for programs that return the error from `main` or unwrap it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -309,7 +309,7 @@ fn a_run_that_is_recovered_after_the_next_one_loses_nothing_for_a_follower_or_by
     };
     log_run("second", support::config(&path));
     let mut follower = Reader::open(&path).expect("readable");
-    let mut read = |follower: &mut Reader| {
+    let read = |follower: &mut Reader| {
         let records = follower.by_ref().map(|record| record.expect("a record").text().into_owned());
         records.collect::<Vec<String>>()
     };

@@ -45,6 +45,9 @@ pub enum Overflow {
     BlockFor(Duration),
     /// The oldest records that the writer has not copied yet are lost: for logs whose last records matter most.
     ///
+    /// The new record is dropped instead if the writer is copying the oldest one at that moment, which is rare: dropped
+    /// because the ring was full.
+    ///
     /// Rings have no reserve, and keep no room for severe records. A crash can lose accepted records even with
     /// [shared rings](crate::RingMemory), because a record's space is free when it is copied, before it is durable.
     OverwriteOldest,

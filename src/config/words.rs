@@ -136,6 +136,7 @@ pub(super) mod ring_memory {
     pub(in super::super) fn serialize<S: Serializer>(memory: &RingMemory, to: S) -> Result<S::Ok, S::Error> {
         match memory {
             RingMemory::Private => to.serialize_str(PRIVATE),
+            shared if *shared == RingMemory::shared() => to.serialize_str(SHARED),
             // A path of one component could be mistaken for a keyword.
             RingMemory::Shared(path) if path.components().count() == 1 && path.is_relative() => {
                 Path::new(".").join(path).serialize(to)

@@ -433,7 +433,7 @@ fn system_time(unix_ns: i64) -> SystemTime {
 }
 
 /// A record, owned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     content: OwnedContent,
     timestamp_ns: u64,
@@ -444,6 +444,19 @@ pub struct Record {
     producer: Arc<ProducerIdentity>,
     run: RunId,
     origin: Arc<Origin>,
+}
+
+/// Shows what was logged, by whom and when.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("time", &self.time())
+            .field("level", &self.level())
+            .field("producer", &format_args!("{} {:?}", self.producer_id(), self.producer_name()))
+            .field("sequence", &self.sequence())
+            .field("text", &self.text())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Record {

@@ -235,10 +235,8 @@ impl Fact {
             }
             Fact::Unwritten(records) => {
                 let were = if *records == 1 { "was" } else { "were" };
-                let what = format!(
-                    "{} {were} accepted and not written: close reached its deadline",
-                    counted(*records, "record")
-                );
+                let what =
+                    format!("{} {were} accepted and not written: the run ended before", counted(*records, "record"));
                 return (Lost, what);
             }
         };
