@@ -83,15 +83,14 @@ impl ReadOptions {
             }
             (Some(records), _) => walk.skip_to_last(records, |_, block| block.readable_records())?,
         }
-        // They are kept until the first call tells whether the caller takes gaps.
+        // They are kept until the first call shows whether the caller takes gaps.
         walk.account.wants_gaps = true;
         walk.times = self.filter.as_ref().and_then(Filter::times);
         Ok(Reader {
             walk,
             merge: Merge::default(),
-            limit_ns: Some(0),
-            phase: Phase::Reading,
-            gives_gaps: false,
+            progress: Progress::Reading { complete_below_ns: 0 },
+            caller: Caller::Unknown,
             gaps: VecDeque::new(),
             text: Text::default(),
             selection: self.filter.clone().map(|filter| Box::new(Selection::new(filter))),
@@ -121,13 +120,35 @@ const FOLLOW_INTERVAL_MAX: Duration = Duration::from_millis(50);
 
 /// How far the reader has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// More blocks may come.
-    Reading,
+enum Progress {
+    /// More blocks may come, and none of them holds a record with a time below this.
+    Reading { complete_below_ns: u64 },
     /// The run's blocks have all been read.
     RunEnd,
     /// All there is now has been read.
     End,
+}
+
+impl Progress {
+    /// The time below which no record comes later; `None` if none comes at all.
+    #[inline(always)]
+    fn limit_ns(self) -> Option<u64> {
+        match self {
+            Progress::Reading { complete_below_ns } => Some(complete_below_ns),
+            Progress::RunEnd | Progress::End => None,
+        }
+    }
+}
+
+/// What the caller takes, as its last call has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    /// It has not asked for anything yet: gaps are kept for it, but are not worth coming back for.
+    Unknown,
+    /// Records alone.
+    TakesRecords,
+    /// Records and gaps.
+    TakesEntries,
 }
 
 /// Reads a log: its records run by run, each run in the order of time.
@@ -182,11 +203,8 @@ enum Phase {
 pub struct Reader {
     walk: Walk,
     merge: Merge,
-    /// Records with a time below this can be given out, since no later block holds an earlier one; all if `None`.
-    limit_ns: Option<u64>,
-    phase: Phase,
-    /// Whether the caller takes gaps too, so that a gap alone is worth coming back for.
-    gives_gaps: bool,
+    progress: Progress,
+    caller: Caller,
     /// Gaps of the run before, after the last records of its producers.
     gaps: VecDeque<Gap>,
     /// The text of the record that was given out last, if it has fields and somebody has asked for it.
@@ -216,10 +234,10 @@ impl Reader {
     #[inline]
     pub fn next_record(&mut self) -> Result<Option<RecordRef<'_>>> {
         loop {
-            let ready = match self.merge.next(self.limit_ns) {
+            let ready = match self.merge.next(self.progress.limit_ns()) {
                 Some(ready) => ready,
                 None => {
-                    self.want_gaps(false);
+                    self.note_caller(Caller::TakesRecords);
                     match self.load_ready()? {
                         Some(ready) => ready,
                         None => return Ok(None),
@@ -241,14 +259,14 @@ impl Reader {
     #[inline]
     pub fn next_entry(&mut self) -> Result<Option<EntryRef<'_>>> {
         loop {
-            let ready = match self.merge.next(self.limit_ns) {
+            let ready = match self.merge.next(self.progress.limit_ns()) {
                 Some(ready) => Some(ready),
                 None => {
-                    self.want_gaps(true);
+                    self.note_caller(Caller::TakesEntries);
                     self.load_ready()?
                 }
             };
-            if self.merge.gaps + self.gaps.len() > 0
+            if self.has_gaps()
                 && let Some(gap) = self.gap_before(ready.as_ref())
             {
                 if self.selection.as_ref().is_none_or(|selection| selection.takes_gap(&gap)) {
@@ -340,14 +358,22 @@ impl Reader {
         self.merge.record(ready, &self.text, &self.walk.context)
     }
 
-    /// Notes whether the caller takes gaps. If not, none are kept.
-    fn want_gaps(&mut self, wanted: bool) {
-        self.gives_gaps = wanted;
-        if !wanted && std::mem::replace(&mut self.walk.account.wants_gaps, wanted) {
+    /// Notes what the caller takes. If that is records alone, no gaps are kept.
+    fn note_caller(&mut self, caller: Caller) {
+        if std::mem::replace(&mut self.caller, caller) == caller {
+            return;
+        }
+        self.walk.account.wants_gaps = caller == Caller::TakesEntries;
+        if caller == Caller::TakesRecords {
             self.merge.forget_gaps();
             self.gaps.clear();
         }
-        self.walk.account.wants_gaps = wanted;
+    }
+
+    /// Whether gaps have been found and not been given out.
+    #[inline(always)]
+    fn has_gaps(&self) -> bool {
+        self.merge.gaps + self.gaps.len() > 0
     }
 
     /// Waits until there is a record to read, or a gap if the caller takes gaps, for at most `timeout`, and returns
@@ -363,10 +389,11 @@ impl Reader {
     pub fn follow(&mut self, timeout: Duration) -> Result<bool> {
         let begun = Instant::now();
         let mut interval = AWAIT_INTERVAL;
+        let takes_gaps = self.caller == Caller::TakesEntries;
         loop {
             let look = Instant::now();
             let is_replaced = self.walk.is_replaced();
-            if self.phase == Phase::End {
+            if self.progress == Progress::End {
                 if is_replaced {
                     // What the files that are open still hold.
                     self.walk.rewind_to_unread();
@@ -376,13 +403,12 @@ impl Reader {
                 self.begin_reading();
             }
             while let Some(ready) = self.load_ready()? {
-                let has_gap = self.gives_gaps && self.merge.gaps + self.gaps.len() > 0;
-                if has_gap || self.takes(&ready) {
+                if takes_gaps && self.has_gaps() || self.takes(&ready) {
                     self.merge.take_back();
                     return Ok(true);
                 }
             }
-            if self.gives_gaps && (self.merge.has_trailing_gaps() || !self.gaps.is_empty()) {
+            if takes_gaps && (self.merge.has_trailing_gaps() || !self.gaps.is_empty()) {
                 return Ok(true);
             }
             if is_replaced {
@@ -408,7 +434,7 @@ impl Reader {
     /// # Errors
     /// As [`follow`](Self::follow).
     pub fn pass_over_missing(&mut self, timeout: Duration) -> Result<bool> {
-        if self.phase != Phase::End || !self.walk.has_stopped() {
+        if self.progress != Progress::End || !self.walk.has_stopped() {
             return Ok(false);
         }
         if !self.follow(timeout)? && self.walk.skip_awaited()? {
@@ -439,26 +465,26 @@ impl Reader {
     /// Reads blocks until a record can be given out.
     fn load_ready(&mut self) -> Result<Option<Ready>> {
         loop {
-            if let Some(ready) = self.merge.next(self.limit_ns) {
+            if let Some(ready) = self.merge.next(self.progress.limit_ns()) {
                 return Ok(Some(ready));
             }
-            match self.phase {
-                Phase::Reading if self.merge.bytes >= Reader::MEMORY_BYTES_MAX => {
+            match self.progress {
+                Progress::Reading { .. } if self.merge.bytes >= Reader::MEMORY_BYTES_MAX => {
                     // There is no memory to wait for earlier records: they will come late.
                     if let Some(ready) = self.merge.next(None) {
                         return Ok(Some(ready));
                     }
                     self.load()?;
                 }
-                Phase::Reading => self.load()?,
-                Phase::RunEnd => {
+                Progress::Reading { .. } => self.load()?,
+                Progress::RunEnd => {
                     while let Some((gap, ns)) = self.merge.gap_before(None) {
                         self.gaps.push_back(Gap::of(gap, ns, &self.walk.context));
                     }
                     self.merge.start_run();
                     self.begin_reading();
                 }
-                Phase::End => {
+                Progress::End => {
                     self.count_passed_over();
                     return Ok(None);
                 }
@@ -467,7 +493,7 @@ impl Reader {
     }
 
     fn begin_reading(&mut self) {
-        (self.phase, self.limit_ns) = (Phase::Reading, Some(0));
+        self.progress = Progress::Reading { complete_below_ns: 0 };
     }
 
     fn load(&mut self) -> Result<()> {
@@ -493,11 +519,11 @@ impl Reader {
                     location.header.times(),
                 );
                 // The next step may fill an empty plan again: until then no time is known to be safe.
-                self.limit_ns = Some(self.walk.min_ns().unwrap_or(0));
+                self.progress = Progress::Reading { complete_below_ns: self.walk.min_ns().unwrap_or(0) };
                 return Ok(());
             }
-            Ok(Step::RunEnd) => (self.phase, self.limit_ns) = (Phase::RunEnd, None),
-            Ok(Step::Awaited | Step::End) => (self.phase, self.limit_ns) = (Phase::End, None),
+            Ok(Step::RunEnd) => self.progress = Progress::RunEnd,
+            Ok(Step::Awaited | Step::End) => self.progress = Progress::End,
             Err(_) => {}
         }
         self.merge.keep(block);
