@@ -373,7 +373,7 @@ impl Reader {
     /// Whether gaps have been found and not been given out.
     #[inline(always)]
     fn has_gaps(&self) -> bool {
-        self.merge.gaps + self.gaps.len() > 0
+        self.merge.gaps() + self.gaps.len() > 0
     }
 
     /// Waits until there is a record to read, or a gap if the caller takes gaps, for at most `timeout`, and returns
@@ -469,7 +469,7 @@ impl Reader {
                 return Ok(Some(ready));
             }
             match self.progress {
-                Progress::Reading { .. } if self.merge.bytes >= Reader::MEMORY_BYTES_MAX => {
+                Progress::Reading { .. } if self.merge.blocks.bytes >= Reader::MEMORY_BYTES_MAX => {
                     // There is no memory to wait for earlier records: they will come late.
                     if let Some(ready) = self.merge.next(None) {
                         return Ok(Some(ready));
@@ -498,7 +498,7 @@ impl Reader {
 
     fn load(&mut self) -> Result<()> {
         self.count_passed_over();
-        let mut block = self.merge.spare();
+        let mut block = self.merge.blocks.spare();
         let step = self.walk.next(&mut block);
         match step {
             Ok(Step::Block(location)) => {
@@ -526,7 +526,7 @@ impl Reader {
             Ok(Step::Awaited | Step::End) => self.progress = Progress::End,
             Err(_) => {}
         }
-        self.merge.keep(block);
+        self.merge.blocks.keep(block);
         step.map(|_| ())
     }
 

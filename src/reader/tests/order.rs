@@ -115,7 +115,7 @@ fn a_record_that_does_not_fit_into_memory_comes_late_and_is_counted() {
         last = last.max(record.timestamp_ns());
     }
     assert_eq!((records, late, reader.report().late), (81, 1, 1));
-    assert!(reader.merge.bytes <= Reader::MEMORY_BYTES_MAX + (2 << 20));
+    assert!(reader.merge.blocks.bytes <= Reader::MEMORY_BYTES_MAX + (2 << 20));
     assert_eq!(reader.report().verdict(), Verdict::Clean);
 }
 
