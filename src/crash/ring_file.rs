@@ -88,7 +88,7 @@ impl RingFiles {
             let entered = file.contents.enter_log(log);
             let path = file.contents.path();
             if let Some(state) = entered.map_err(|source| Error::io("list the log in", path, source))? {
-                return Ok(LogRings { run: StoredRunId(log.run), log: state, file });
+                return Ok(LogRings { run: StoredRunId(log.run), log: state, file, anchor: None });
             }
         }
     }
@@ -183,6 +183,8 @@ pub(crate) struct LogRings {
     run: StoredRunId,
     log: Arc<LogState>,
     file: Arc<RingFile>,
+    /// The anchor that was published last.
+    anchor: Option<ClockAnchor>,
 }
 
 impl LogRings {
@@ -196,10 +198,12 @@ impl LogRings {
         Arc::new(LogSlots::new(Arc::clone(&self.file.contents), Arc::clone(&self.log), FOR_RECORDER))
     }
 
-    /// Publishes the clock's ticks and the monotonic time of one moment. A recovery converts the records' ticks by
-    /// them.
-    pub(crate) fn publish_anchor(&self, anchor: ClockAnchor) {
-        self.file.contents.publish_anchor(anchor);
+    /// Publishes the clock's ticks and the monotonic time of one moment, unless they are there already. A recovery
+    /// converts the records' ticks by them.
+    pub(crate) fn publish_anchor(&mut self, anchor: ClockAnchor) {
+        if self.anchor.replace(anchor) != Some(anchor) {
+            self.file.contents.publish_anchor(anchor);
+        }
     }
 
     fn link(&self) -> Link {

@@ -89,7 +89,7 @@ fn register(template: &str) -> u32 {
 #[test]
 fn the_header_says_whose_rings_these_are_and_the_last_anchor() {
     let rig = Rig::new();
-    let rings = rig.enter(1);
+    let mut rings = rig.enter(1);
     let header: RawHeader = at(&rig.bytes(), 0);
     assert_eq!((header.magic, header.version.get(), header.pid.get()), (MAGIC, VERSION, std::process::id()));
     assert_eq!((header.boot, header.slots_end.get()), (cpu::boot_id(), SLOTS_OFFSET));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::blocks::Blocks;
 use crate::flush::{Answer, FlushFault, Ticket};
 use crate::ring::Position;
+use crate::shared::Shared;
 use crate::writer::pipeline::Pipeline;
 use crate::writer::source::Source;
 
@@ -16,17 +17,23 @@ pub(super) struct Flushes {
     pub(super) asked: u64,
 }
 
-/// Callers that wait for the records accepted before they asked.
-struct Flush {
-    /// Empty if records have asked.
+/// Who has asked for a flush.
+pub(super) struct Askers {
     tickets: Vec<Arc<Ticket>>,
+    /// Whether records have asked. Nobody waits for them.
+    records: bool,
+}
+
+/// A flush of the records accepted before it was asked for.
+struct Flush {
+    askers: Askers,
     stage: FlushStage,
 }
 
 impl Flush {
     /// Answers all callers, and counts them. The first answer stands.
     fn answer(&self, answer: &Answer, pipeline: &Pipeline) {
-        for ticket in &self.tickets {
+        for ticket in &self.askers.tickets {
             // Count first: a caller that has its answer then finds it in the figures.
             pipeline.note_flush(answer.is_ok(), ticket.age());
             ticket.answer(answer.clone());
@@ -42,7 +49,7 @@ impl Flush {
 impl Drop for Flush {
     /// No caller waits for an answer that can no longer come.
     fn drop(&mut self) {
-        self.tickets.iter().for_each(|ticket| ticket.answer(Err(FlushFault::Closed)));
+        self.askers.tickets.iter().for_each(|ticket| ticket.answer(Err(FlushFault::Closed)));
     }
 }
 
@@ -64,26 +71,31 @@ struct Target {
 impl Flushes {
     /// Whether somebody waits for a flush.
     pub(super) fn any(&self) -> bool {
-        self.under_way.iter().any(|flush| !flush.tickets.is_empty())
+        self.under_way.iter().any(|flush| !flush.askers.tickets.is_empty())
     }
 
-    /// Whether a flush is under way that records have asked for. Nobody waits for it. The next one begins after it, and
-    /// is one for all records that ask meanwhile.
-    pub(super) fn any_for_records(&self) -> bool {
-        self.under_way.iter().any(|flush| flush.tickets.is_empty())
-    }
-
-    /// Begins a flush of everything that the rings hold now: for `tickets`, or, if there are none, for records that
-    /// have asked. `blocks` must have the rings of all producers that were registered before the tickets were left.
-    pub(super) fn begin(&mut self, tickets: Vec<Arc<Ticket>>, blocks: &mut Blocks) {
+    /// Takes what has been asked for. While a flush for records is under way, others that ask wait, and get one
+    /// together.
+    pub(super) fn take_askers(&mut self, shared: &Shared) -> Askers {
+        let tickets = shared.flushes.take();
         self.asked += tickets.len() as u64;
+        let any_for_records = self.under_way.iter().any(|flush| flush.askers.records);
+        Askers { tickets, records: !any_for_records && shared.take_flush_asked() }
+    }
+
+    /// Begins the flush that was asked for, of everything that the rings hold now. `blocks` must have the rings of all
+    /// producers that were registered before.
+    pub(super) fn begin(&mut self, askers: Askers, blocks: &mut Blocks) {
+        if askers.tickets.is_empty() && !askers.records {
+            return;
+        }
         let target = |(slot, source): (usize, &mut Source)| Target {
             slot,
             producer: source.id,
             position: source.consumer.observe(),
         };
         let targets = blocks.sources.iter_mut().map(target).collect();
-        self.under_way.push(Flush { tickets, stage: FlushStage::Draining(targets) });
+        self.under_way.push(Flush { askers, stage: FlushStage::Draining(targets) });
     }
 
     /// Whether a flush waits for records in rings.

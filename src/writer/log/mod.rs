@@ -15,7 +15,6 @@ mod losses;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::ClockAnchor;
 use crate::crash::LogRings;
 use crate::flush::FlushFault;
 use crate::listen::Taps;
@@ -33,9 +32,8 @@ pub(crate) struct LogWriter {
     pub(super) shared: Arc<Shared>,
     /// Kept for its lock, which must be held until after the last write.
     directory: Directory,
-    /// The log's place in a ring file, and the clock's anchor that was published there; `None` if its rings are in
-    /// memory of the process.
-    rings: Option<(LogRings, ClockAnchor)>,
+    /// The log's place in a ring file; `None` if its rings are in memory of the process.
+    rings: Option<LogRings>,
     schedule: Schedule,
     blocks: Blocks,
     flushes: Flushes,
@@ -48,12 +46,11 @@ impl LogWriter {
         pipeline: Pipeline,
         taps: Taps,
         directory: Directory,
-        rings: Option<LogRings>,
+        mut rings: Option<LogRings>,
     ) -> LogWriter {
         let control = ControlRecords::new(shared.clock, pipeline.device.report().to_string());
         let blocks = Blocks::new(Arc::clone(&shared), pipeline, control, taps);
-        let anchor = blocks.converter.anchor();
-        let rings = rings.inspect(|rings| rings.publish_anchor(anchor)).map(|rings| (rings, anchor));
+        rings.iter_mut().for_each(|rings| rings.publish_anchor(blocks.converter.anchor()));
         LogWriter {
             directory,
             ending: Ending::new(rings.is_some()),
@@ -69,11 +66,8 @@ impl LogWriter {
     pub(crate) fn turn(&mut self) -> Turn {
         let LogWriter { shared, rings, schedule, blocks, flushes, ending, .. } = self;
         let now_ns = blocks.converter.refresh_if_due();
-        if let Some((rings, published)) = rings
-            && *published != blocks.converter.anchor()
-        {
-            *published = blocks.converter.anchor();
-            rings.publish_anchor(*published);
+        if let Some(rings) = rings {
+            rings.publish_anchor(blocks.converter.anchor());
         }
         if schedule.segment_check.take_due(now_ns) {
             blocks.pipeline.fail_unreachable_segment();
@@ -87,18 +81,10 @@ impl LogWriter {
         worked |= blocks.pipeline.heal();
         blocks.pipeline.segments.leave_if_due(now_ns, shared.take_rotation());
         blocks.control.add_notes(blocks.pipeline.take_notes());
+        let askers = flushes.take_askers(shared);
+        // After that, so that the ring of a producer that registered before a flush was asked for is there.
         blocks.adopt(schedule);
-        let tickets = shared.flushes.take();
-        if !tickets.is_empty() {
-            // The ring of a producer that registered before the flush was asked for has arrived by now.
-            blocks.adopt(schedule);
-            flushes.begin(tickets, blocks);
-        }
-        if !flushes.any_for_records() && shared.take_flush_asked() {
-            // As before: the ring of a producer that registered before the flush was asked for arrives here.
-            blocks.adopt(schedule);
-            flushes.begin(Vec::new(), blocks);
-        }
+        flushes.begin(askers, blocks);
         schedule.allowance.begin_turn(now_ns);
         let mut took_any = false;
         if ending.drains() {
@@ -187,7 +173,7 @@ impl LogWriter {
         let is_clean = self.ending.is_clean && summary.unconfirmed == 0;
         pipeline.end(move || {
             // After an end that is not clean, what the rings hold is recovered when the log is opened again.
-            if let Some((rings, _)) = rings.filter(|_| is_clean) {
+            if let Some(rings) = rings.filter(|_| is_clean) {
                 rings.end(&directory.opened());
             }
             drop(directory);
