@@ -6,6 +6,7 @@
 //! look again ([`Walk::rewind_to_unread`], [`Walk::look_for_more`]) or to continue without it ([`Walk::skip_awaited`]).
 
 mod discover;
+mod kinship;
 mod live;
 mod plan;
 mod tail;
