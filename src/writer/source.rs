@@ -27,18 +27,9 @@ pub(crate) struct Source {
     due_bytes: usize,
     /// The time of the last record drained: times never go back.
     last_ns: u64,
-    /// The sequence that follows the last record drained.
-    next_sequence: u64,
-    /// Records drained.
-    records: u64,
-    /// Of these: records that were cut.
-    truncated: u64,
-    /// The bytes of their payloads.
-    payload_bytes: u64,
-    /// The most bytes that the ring has held.
-    high_water_bytes: u64,
-    /// Where the four counts above are published.
-    drained: Arc<Drained>,
+    /// The account in all blocks so far, including the one being filled.
+    pub(crate) accounted: Accounted,
+    figures: DrainFigures,
     gap_causes: GapCauses,
     /// The losses taken with [`take_losses`](Self::take_losses).
     losses_taken: (DroppedBy, u64),
@@ -52,6 +43,18 @@ pub(crate) struct Source {
     pub(crate) returned: Option<ProducerEnd>,
     /// Whether the end record is in a block.
     pub(crate) end_written: bool,
+}
+
+/// Figures of what was drained from a ring, besides the number of records.
+struct DrainFigures {
+    /// Records that were cut.
+    truncated: u64,
+    /// The bytes of all payloads.
+    payload_bytes: u64,
+    /// The most bytes that the ring has held.
+    high_water_bytes: u64,
+    /// Where they are published.
+    published: Arc<Drained>,
 }
 
 /// Where records are moved to.
@@ -68,6 +71,15 @@ pub(crate) struct DrainTarget<'a> {
     pub(crate) now_ns: u64,
 }
 
+/// The form in which a loop moves records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Up to a record that must be packed. The record of the sequence `kept` must not be.
+    Plain { kept: Option<u64> },
+    /// Up to a record that must be plain.
+    Packed,
+}
+
 /// Why a loop over records ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
@@ -75,10 +87,8 @@ enum Ended {
     Taken,
     /// The next record does not fit into the block.
     Full,
-    /// The next record must be packed.
-    BeforePacked,
-    /// The next record, of this sequence, must be plain.
-    BeforePlain(u64),
+    /// The next record must have this form.
+    Before(Form),
 }
 
 impl Source {
@@ -93,12 +103,8 @@ impl Source {
             consumer: arrival.consumer,
             due_bytes: 0,
             last_ns: 0,
-            next_sequence: 0,
-            records: 0,
-            truncated: 0,
-            payload_bytes: 0,
-            high_water_bytes: 0,
-            drained: arrival.drained,
+            accounted: Accounted::default(),
+            figures: DrainFigures { truncated: 0, payload_bytes: 0, high_water_bytes: 0, published: arrival.drained },
             gap_causes: GapCauses::default(),
             losses_taken: Default::default(),
             losses_written: 0,
@@ -131,9 +137,9 @@ impl Source {
     #[inline]
     fn note_held(&mut self) {
         let held_bytes = self.consumer.held_bytes();
-        if held_bytes > self.high_water_bytes {
-            self.high_water_bytes = held_bytes;
-            self.drained.publish_high_water(held_bytes);
+        if held_bytes > self.figures.high_water_bytes {
+            self.figures.high_water_bytes = held_bytes;
+            self.figures.published.publish_high_water(held_bytes);
         }
     }
 
@@ -157,10 +163,11 @@ impl Source {
     /// Moves the records that the last [`look`](Self::look) found due to the `target`. Returns `true` if the block is
     /// full, because the next record does not fit; otherwise all due records are taken, or as many as one look drains.
     pub(crate) fn drain(&mut self, mut target: DrainTarget<'_>, blocks_begun: u64) -> bool {
-        let expected = self.accounted();
+        let before = self.accounted;
         let is_full = self.move_due(&mut target);
-        self.drained.publish(self.records, self.truncated, self.payload_bytes);
-        let missing = (self.next_sequence - expected.next_sequence) - (self.records - expected.records);
+        let (after, DrainFigures { truncated, payload_bytes, published, .. }) = (self.accounted, &self.figures);
+        published.publish(after.records, *truncated, *payload_bytes);
+        let missing = (after.next_sequence - before.next_sequence) - (after.records - before.records);
         if missing > 0 {
             self.explain_gaps(target.block, missing);
         }
@@ -177,14 +184,14 @@ impl Source {
     /// second.
     fn move_due(&mut self, target: &mut DrainTarget<'_>) -> bool {
         let mut piece_bytes = DRAIN_BYTES.min(self.due_bytes);
-        let mut packs = target.block.is_packing(self.id);
-        let mut kept_plain = None;
+        let is_packing = target.block.is_packing(self.id);
+        let mut form = if is_packing { Form::Packed } else { Form::Plain { kept: None } };
         loop {
             let begin = self.consumer.taken_bytes();
             let ended = if target.taps.any() {
-                self.move_records_as::<true>(target, piece_bytes, packs, kept_plain)
+                self.move_as::<true>(target, piece_bytes, form)
             } else {
-                self.move_records_as::<false>(target, piece_bytes, packs, kept_plain)
+                self.move_as::<false>(target, piece_bytes, form)
             };
             let taken_bytes = (self.consumer.taken_bytes() - begin) as usize;
             self.due_bytes = self.due_bytes.saturating_sub(taken_bytes);
@@ -192,64 +199,43 @@ impl Source {
             match ended {
                 Ended::Taken => return false,
                 Ended::Full => return true,
-                Ended::BeforePacked => packs = true,
-                Ended::BeforePlain(sequence) => (packs, kept_plain) = (false, Some(sequence)),
+                Ended::Before(next) => form = next,
             }
         }
     }
 
-    /// Chooses the loop for the kind of ring. `HEARD`: listeners get its records. This is decided before the loop, not
-    /// for each record.
-    fn move_records_as<const HEARD: bool>(
-        &mut self,
-        target: &mut DrainTarget<'_>,
-        piece_bytes: usize,
-        packs: bool,
-        kept_plain: Option<u64>,
-    ) -> Ended {
-        if self.consumer.overwrites() {
-            self.move_records::<true, false, HEARD>(target, piece_bytes, packs, kept_plain)
-        } else if self.consumer.merges() {
-            self.move_records::<false, true, HEARD>(target, piece_bytes, packs, kept_plain)
-        } else {
-            self.move_records::<false, false, HEARD>(target, piece_bytes, packs, kept_plain)
+    /// Chooses the loop for the form and the kind of ring. `HEARD`: listeners get its records. All this is decided
+    /// before the loop, not for each record.
+    fn move_as<const HEARD: bool>(&mut self, target: &mut DrainTarget<'_>, piece_bytes: usize, form: Form) -> Ended {
+        match (form, self.consumer.overwrites(), self.consumer.merges()) {
+            (Form::Plain { kept }, true, _) => self.move_plain::<true, false, HEARD>(target, piece_bytes, kept),
+            (Form::Plain { kept }, _, true) => self.move_plain::<false, true, HEARD>(target, piece_bytes, kept),
+            (Form::Plain { kept }, ..) => self.move_plain::<false, false, HEARD>(target, piece_bytes, kept),
+            (Form::Packed, true, _) => self.move_packed::<true, false, HEARD>(target, piece_bytes),
+            (Form::Packed, _, true) => self.move_packed::<false, true, HEARD>(target, piece_bytes),
+            (Form::Packed, ..) => self.move_packed::<false, false, HEARD>(target, piece_bytes),
         }
     }
 
-    #[inline]
-    fn move_records<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
-        &mut self,
-        target: &mut DrainTarget<'_>,
-        piece_bytes: usize,
-        packs: bool,
-        kept_plain: Option<u64>,
-    ) -> Ended {
-        if packs {
-            self.move_packed::<OVERWRITES, MERGES, HEARD>(target, piece_bytes)
-        } else {
-            self.move_plain::<OVERWRITES, MERGES, HEARD>(target, piece_bytes, kept_plain)
-        }
-    }
-
-    /// Moves records in plain form, up to one that must be packed. Record `kept_plain` must not be.
+    /// The loop of [`Form::Plain`].
     fn move_plain<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
         &mut self,
         target: &mut DrainTarget<'_>,
         piece_bytes: usize,
-        kept_plain: Option<u64>,
+        kept: Option<u64>,
     ) -> Ended {
         let DrainTarget { block, callsites, own_sequence, taps, converter, now_ns } = target;
         let (id, name) = (self.id, &*self.name);
         let (converter, now_ns) = (*converter, *now_ns);
         let mut last_ns = self.last_ns;
         let (mut truncated, mut payload_bytes) = (0, 0);
-        let mut records = block.records_of(self.id, self.next_sequence, own_sequence);
+        let mut records = block.records_of(self.id, self.accounted.next_sequence, own_sequence);
         let mut ended = Ended::Taken;
         let sink = |head: &Head, payload: &[u8]| {
             let [kind, level, flags, unheard] = head.tag.to_le_bytes();
             if kind != Kind::Message as u8 {
-                if callsites.packs() && kept_plain != Some(head.sequence) {
-                    ended = Ended::BeforePacked;
+                if callsites.packs() && kept != Some(head.sequence) {
+                    ended = Ended::Before(Form::Packed);
                     return false;
                 }
                 if !records.define(callsites, payload) {
@@ -273,16 +259,16 @@ impl Source {
         };
         let taken = self.consumer.consume_as::<OVERWRITES, MERGES>(piece_bytes, sink);
         if taken > 0 {
-            self.records += taken as u64;
-            self.next_sequence = records.end(taken as u32, last_ns);
+            self.accounted.records += taken as u64;
+            self.accounted.next_sequence = records.end(taken as u32, last_ns);
             self.last_ns = last_ns;
-            self.truncated += truncated;
-            self.payload_bytes += payload_bytes;
+            self.figures.truncated += truncated;
+            self.figures.payload_bytes += payload_bytes;
         }
         ended
     }
 
-    /// Moves records in packed form, up to one that must be plain.
+    /// The loop of [`Form::Packed`].
     fn move_packed<const OVERWRITES: bool, const MERGES: bool, const HEARD: bool>(
         &mut self,
         target: &mut DrainTarget<'_>,
@@ -291,7 +277,7 @@ impl Source {
         let DrainTarget { block, callsites, own_sequence, taps, converter, now_ns } = target;
         let (id, name) = (self.id, &*self.name);
         let (converter, now_ns) = (*converter, *now_ns);
-        let last = Last { producer: self.id, sequence: self.next_sequence, last_ns: self.last_ns };
+        let last = Last { producer: self.id, sequence: self.accounted.next_sequence, last_ns: self.last_ns };
         let (mut truncated, mut payload_bytes) = (0, 0);
         let mut records = block.packed_records_of(last, callsites, own_sequence);
         let mut ended = Ended::Taken;
@@ -314,17 +300,17 @@ impl Source {
                     return true;
                 }
                 Added::Full => ended = Ended::Full,
-                Added::NotPacked => ended = Ended::BeforePlain(head.sequence),
+                Added::NotPacked => ended = Ended::Before(Form::Plain { kept: Some(head.sequence) }),
             }
             false
         };
         let taken = self.consumer.consume_as::<OVERWRITES, MERGES>(piece_bytes, sink);
         if taken > 0 {
-            self.records += taken as u64;
+            self.accounted.records += taken as u64;
             self.last_ns = records.last_ns();
-            self.next_sequence = records.end(taken as u32);
-            self.truncated += truncated;
-            self.payload_bytes += payload_bytes;
+            self.accounted.next_sequence = records.end(taken as u32);
+            self.figures.truncated += truncated;
+            self.figures.payload_bytes += payload_bytes;
         }
         ended
     }
@@ -383,8 +369,8 @@ impl Source {
 
     /// The producer's final account, after its last attempt. Records still in the ring are `unwritten`.
     pub(crate) fn final_row(&self) -> ProducerRow {
-        let attempted = self.consumer.control().counts().attempted.max(self.next_sequence);
-        let row = self.row_of(self.accounted());
+        let attempted = self.consumer.control().counts().attempted.max(self.accounted.next_sequence);
+        let row = self.row_of(self.accounted);
         let accounted = row.records + row.dropped + row.overwritten;
         ProducerRow { next_sequence: attempted, unwritten: attempted.saturating_sub(accounted), ..row }
     }
@@ -400,11 +386,6 @@ impl Source {
     /// Bytes of the ring that lie in the block being filled.
     fn open_bytes(&self) -> usize {
         (self.consumer.taken_bytes() - self.closed_bytes) as usize
-    }
-
-    /// The account in all blocks so far, including the one being filled.
-    pub(crate) fn accounted(&self) -> Accounted {
-        Accounted { next_sequence: self.next_sequence, records: self.records }
     }
 
     /// Notes that the block being filled is closed. Returns the position to release when it is durable.

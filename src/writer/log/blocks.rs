@@ -41,7 +41,7 @@ impl Filling {
         if self.block.has_producer(slot) {
             return true;
         }
-        let before = source.accounted();
+        let before = source.accounted;
         let row = source.row_of(before);
         let added = self.block.define_producer(slot, &row, control.sequence(), now_ns);
         if added {
@@ -343,7 +343,7 @@ impl Blocks {
         }
         for share in &mut contents.shares {
             let source = self.sources.at(share.slot);
-            contents.records += source.accounted().records - share.before.records;
+            contents.records += source.accounted.records - share.before.records;
             share.position = source.close_share();
         }
         self.pipeline.enqueue(block, contents);
@@ -393,9 +393,8 @@ impl Blocks {
             ends_ahead.extend(&contents.ended);
         }
         let may_appear = |(slot, source): &(usize, &Source)| !source.end_written || ends_ahead.contains(slot);
-        let row = |(slot, source): (usize, &Source)| {
-            source.row_of(before.get(&slot).copied().unwrap_or_else(|| source.accounted()))
-        };
+        let row =
+            |(slot, source): (usize, &Source)| source.row_of(before.get(&slot).copied().unwrap_or(source.accounted));
         self.sources.iter().filter(may_appear).map(row).collect()
     }
 
