@@ -376,8 +376,8 @@ impl Segments {
 
     /// Makes the thread that prepares segments do `job` in the log's directory, before its other orders. The job may
     /// return a note for the log.
-    pub(crate) fn do_beside(&self, job: impl FnOnce(Result<&OpenDirectory>) -> Option<String> + Send + 'static) {
-        self.preparer.do_beside(Box::new(job));
+    pub(crate) fn give_job(&self, job: impl FnOnce(Result<&OpenDirectory>) -> Option<String> + Send + 'static) {
+        self.preparer.give_job(Box::new(job));
     }
 
     /// Ends a run that has not begun: removes its file.

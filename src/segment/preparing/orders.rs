@@ -35,11 +35,10 @@ pub(super) enum Order {
     /// Remove a file that was prepared and not used.
     Remove(NamedFile),
     Retain,
-    /// Do something else in the log's directory, before all other orders.
-    DoBeside(Job),
 }
 
-/// Work to do in the log's directory. It gets an error if the directory is gone. It may return a note for the log.
+/// Other work to do in the log's directory, before all orders. It gets an error if the directory is gone. It may return
+/// a note for the log.
 pub(super) type Job = Box<dyn FnOnce(Result<&OpenDirectory>) -> Option<String> + Send>;
 
 /// The end of a run. It comes after all orders.

@@ -125,9 +125,9 @@ impl Preparer {
         self.notes.try_iter()
     }
 
-    /// Orders work in the log's directory, before all other orders.
-    pub(in crate::segment) fn do_beside(&self, job: Job) {
-        self.order(Order::DoBeside(job));
+    /// Gives the thread other work to do in the log's directory, before all orders.
+    pub(in crate::segment) fn give_job(&self, job: Job) {
+        self.thread.give_job(self.number, job);
     }
 
     /// Ends the run after all orders are done: cuts the `present` segment, removes the `unused` one and a file that was

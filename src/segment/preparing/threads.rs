@@ -17,7 +17,7 @@ use crate::own_thread::{self, Role};
 use crate::sync::lock;
 
 use super::fill::Zeros;
-use super::orders::{End, Order};
+use super::orders::{End, Job, Order};
 use super::work::{Step, Work};
 
 /// The threads that prepare segments, one for each file system. Clones are handles to the same threads.
@@ -71,6 +71,7 @@ impl PreparingThreads {
 enum Message {
     Begin(u64, Box<Work>),
     Order(u64, Order),
+    Job(u64, Job),
     End(u64, End),
     /// The log is abandoned: nothing more is done for it.
     Leave(u64),
@@ -117,6 +118,11 @@ impl Thread {
     /// Sends an order of log `number`. If the thread is gone, the log's channel for results is closed.
     pub(super) fn order(&self, number: u64, order: Order) {
         self.send(Message::Order(number, order));
+    }
+
+    /// Sends a job of log `number`.
+    pub(super) fn give_job(&self, number: u64, job: Job) {
+        self.send(Message::Job(number, job));
     }
 
     /// Ends the run of log `number` after its orders. `end.then` is called in any case.
@@ -205,6 +211,11 @@ impl Server {
             Message::Order(number, order) => {
                 if let Some(work) = self.log(number) {
                     work.add(ordered, order);
+                }
+            }
+            Message::Job(number, job) => {
+                if let Some(work) = self.log(number) {
+                    work.add_job(ordered, job);
                 }
             }
             Message::End(number, end) => match self.log(number) {

@@ -99,10 +99,12 @@ impl Work {
 
     /// Adds an order.
     pub(super) fn add(&mut self, ordered: u64, order: Order) {
-        match order {
-            Order::DoBeside(job) => self.jobs.push_back((ordered, job)),
-            order => self.orders.push_back((ordered, order)),
-        }
+        self.orders.push_back((ordered, order));
+    }
+
+    /// Adds a job.
+    pub(super) fn add_job(&mut self, ordered: u64, job: Job) {
+        self.jobs.push_back((ordered, job));
     }
 
     /// Notes that the run ends after the orders so far.
@@ -198,7 +200,6 @@ impl Work {
             }
             Order::Cut(left) => left.cut(),
             Order::Remove(file) => file.remove(),
-            Order::DoBeside(job) => self.jobs.push_back((ordered, job)),
             Order::Retain => {
                 if !self.retain(log_lock, others_wait) {
                     self.removal_interrupted = Some(ordered);

@@ -403,7 +403,7 @@ impl Blocks {
         let due = self.shared.recorder.as_ref().and_then(|recorder| recorder.triggers.take_due(now_ns, ending));
         if let Some(reason) = due {
             let shared = Arc::clone(&self.shared);
-            self.pipeline.segments.do_beside(move |directory| shared.recorder.as_ref()?.take_for(reason, directory));
+            self.pipeline.segments.give_job(move |directory| shared.recorder.as_ref()?.take_for(reason, directory));
         }
     }
 
