@@ -66,14 +66,14 @@ fn is_kept_or_counted(is_written: bool) {
         let mut in_snapshots = Vec::new();
         let copied = copy(&mut ring);
         if is_written {
-            ring.settle(&copied);
+            ring.free_written(&copied);
             in_snapshots.extend(numbers(&copied));
         } else {
             ring.keep();
         }
         let accepted = recording.join().expect("recording");
         let rest = copy(&mut ring);
-        ring.settle(&rest);
+        ring.free_written(&rest);
         in_snapshots.extend(numbers(&rest));
         assert!(in_snapshots.is_sorted_by(|a, b| a < b), "{in_snapshots:?}");
         assert!(in_snapshots.iter().all(|number| accepted.contains(number)), "{in_snapshots:?} of {accepted:?}");
@@ -115,7 +115,7 @@ fn dies_after(step: Step) {
         let copied = copy(&mut ring);
         let in_snapshot = if step == Step::Copied { Vec::new() } else { numbers(&copied) };
         if step == Step::Freed {
-            ring.settle(&copied);
+            ring.free_written(&copied);
         } else {
             ring.keep();
         }

@@ -47,7 +47,7 @@ struct Copied {
 }
 
 /// Memory for all records that a ring may hold.
-pub(super) struct Room {
+pub(super) struct CopyRoom {
     heads: Vec<RecordHead>,
     payloads: Vec<u8>,
 }
@@ -94,10 +94,10 @@ impl RecorderRing {
     ///
     /// # Errors
     /// `OutOfMemory`.
-    pub(super) fn make_room(&mut self) -> io::Result<Room> {
+    pub(super) fn make_room(&mut self) -> io::Result<CopyRoom> {
         self.consumer.observe_all();
         let bytes = self.consumer.unread_bytes().min(self.consumer.capacity());
-        let mut room = Room { heads: Vec::new(), payloads: Vec::new() };
+        let mut room = CopyRoom { heads: Vec::new(), payloads: Vec::new() };
         let out_of_memory = |_| io::Error::from(io::ErrorKind::OutOfMemory);
         room.heads.try_reserve_exact(bytes / HEAD_BYTES).map_err(out_of_memory)?;
         room.payloads.try_reserve_exact(bytes).map_err(out_of_memory)?;
@@ -105,9 +105,9 @@ impl RecorderRing {
     }
 
     /// Copies the observed records, as far as `room` has space. No record gets a later time than `now_ns`. The records
-    /// stay in the ring until [`settle`](Self::settle).
-    pub(super) fn copy(&mut self, room: Room, converter: &TickConverter, now_ns: u64) -> ProducerRecords {
-        let Room { mut heads, mut payloads } = room;
+    /// stay in the ring until [`free_written`](Self::free_written).
+    pub(super) fn copy(&mut self, room: CopyRoom, converter: &TickConverter, now_ns: u64) -> ProducerRecords {
+        let CopyRoom { mut heads, mut payloads } = room;
         let overwritten_before = self.consumer.control().counts().overwritten;
         let mut last_ns = self.last_ns;
         // The producer's appends fail during the copy, so it must be short: nothing here allocates.
@@ -135,7 +135,7 @@ impl RecorderRing {
     }
 
     /// Frees the records that were copied as `written`, which are now in a snapshot.
-    pub(super) fn settle(&mut self, written: &ProducerRecords) {
+    pub(super) fn free_written(&mut self, written: &ProducerRecords) {
         let Some(Copied { records, dropped, last_ns, .. }) = self.copied.take() else { return };
         let first_left = self.consumer.release_copied().unwrap_or(u64::MAX);
         let given_up = written.heads.partition_point(|head| head.sequence < first_left);

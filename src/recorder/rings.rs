@@ -165,7 +165,7 @@ impl RecorderRings {
     }
 
     /// Copies the records of all rings that are not in a snapshot yet. They stay in the rings until
-    /// [`settle`](Self::settle), which the caller calls before the next copy.
+    /// [`end_copy`](Self::end_copy), which the caller calls before the next copy.
     ///
     /// # Errors
     /// `OutOfMemory` for the copy.
@@ -184,7 +184,7 @@ impl RecorderRings {
 
     /// Ends a copy. If the records are in a snapshot now, frees them, and the rings of ended producers that are empty
     /// then. Otherwise the records stay for the next snapshot.
-    pub(super) fn settle(&self, copied: &[ProducerRecords], are_written: bool) {
+    pub(super) fn end_copy(&self, copied: &[ProducerRecords], are_written: bool) {
         let _inside = Inside::enter(&INSIDE);
         let mut rings = lock(&self.rings);
         let rings = &mut *rings;
@@ -195,7 +195,7 @@ impl RecorderRings {
         }
         for producer in copied {
             if let Some(ring) = rings.all.get_mut(&producer.id) {
-                ring.settle(producer);
+                ring.free_written(producer);
             }
         }
         let done = |id: &u32| rings.all.get_mut(id).is_some_and(RecorderRing::observe_done);

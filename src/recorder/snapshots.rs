@@ -101,7 +101,7 @@ impl Recorder {
         let written = copied.and_then(|producers| {
             let is_wanted = !producers.is_empty() || !needs_records;
             let written = is_wanted.then(|| write(directory, place, reason, &producers)).transpose();
-            self.rings.settle(&producers, written.is_ok());
+            self.rings.end_copy(&producers, written.is_ok());
             written
         });
         match &written {

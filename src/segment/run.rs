@@ -354,7 +354,7 @@ impl Segments {
     /// Cuts the segments that were left and whose blocks are all durable. `durable_number` is the first block that is
     /// not durable. When a segment holds a durable block, those before it may be removed: a log is never without a
     /// segment.
-    pub(crate) fn settle(&mut self, durable_number: u64) {
+    pub(crate) fn note_durable(&mut self, durable_number: u64) {
         let done = self.left.iter().take_while(|left| left.end_block <= durable_number).count();
         self.left.drain(..done).for_each(|left| self.preparer.cut(left.file));
         let confirmed = self.unconfirmed.iter().take_while(|segment| segment.first_block < durable_number).count();
@@ -367,7 +367,7 @@ impl Segments {
     /// has carried out all orders. Does not wait for that.
     pub(crate) fn end(mut self, durable: bool, then: impl FnOnce() + Send + 'static) {
         if durable {
-            self.settle(u64::MAX);
+            self.note_durable(u64::MAX);
         }
         let PresentSegment { file, used_bytes, .. } = self.current;
         let present = durable.then_some(LeftFile { file: file.file, used_bytes });
@@ -480,7 +480,7 @@ mod tests {
         // Block 7, in the segment before, is the first that is not durable.
         advance(&mut segments, 0, 7);
         for (durable_number, left) in [(8, 2), (10, 0)] {
-            segments.settle(durable_number);
+            segments.note_durable(durable_number);
             assert_eq!(segments.left.len(), left, "{durable_number}");
         }
         end(segments);

@@ -359,7 +359,7 @@ impl Pipeline {
             }
             settle(block.contents);
         }
-        self.segments.settle(self.durable_number);
+        self.segments.note_durable(self.durable_number);
     }
 
     /// Continues after an error, as far as that is possible now. Returns whether anything was submitted.
