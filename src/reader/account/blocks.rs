@@ -45,6 +45,18 @@ pub(crate) enum Before {
     InForbiddenFile(Arc<Path>),
 }
 
+/// What became of the segments right before the next one; of several, the last of these cases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Skipped {
+    /// They were read.
+    #[default]
+    None,
+    /// They were removed while the log was read, before it came to them. Nothing else is known of them.
+    Removed,
+    /// One could not be opened.
+    NotOpened,
+}
+
 /// How the reader has come to the end of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RunEnd<'a> {
@@ -73,10 +85,7 @@ pub(crate) struct RunBlocks {
     /// Debris after the last block of a segment, until the next good block explains it.
     unexplained: Vec<Trailing>,
     headerless: Vec<HeaderlessSegment>,
-    /// Whether segments before the next one were removed while the log was read, or could not be opened.
-    segments_passed_over: bool,
-    /// Whether all of them were removed.
-    all_removed: bool,
+    skipped: Skipped,
     /// Blocks in segments that were removed before they were read.
     pub(super) removed: u64,
     /// Whether blocks before the next one in order are in no file, so that counts begin with a segment's baseline: that
@@ -131,37 +140,31 @@ impl RunBlocks {
 
     /// Passes over the next segment, which was removed before it could be read.
     pub(super) fn segment_removed(&mut self, path: &Arc<Path>) {
-        self.note_removal();
-        self.pass_over_segment(path, Fact::SegmentRemoved);
+        self.paths.push(Arc::clone(path));
+        self.skip(Skipped::Removed, Fact::SegmentRemoved, path);
     }
 
     /// Passes over the next segment, which could not be opened.
     pub(super) fn segment_not_opened(&mut self, path: &Arc<Path>) {
-        self.pass_over_segment(path, Fact::SegmentNotOpened);
-        self.all_removed = false;
-    }
-
-    fn pass_over_segment(&mut self, path: &Arc<Path>, fact: Fact) {
         self.paths.push(Arc::clone(path));
-        (self.segments_passed_over, self.baseline_due) = (true, true);
-        self.observed.add(fact, Location::start_of(path));
+        self.skip(Skipped::NotOpened, Fact::SegmentNotOpened, path);
     }
 
     /// Passes over segments after the one at `previous` that were removed before they were listed.
     pub(super) fn segments_removed_after(&mut self, previous: &Arc<Path>) {
-        self.note_removal();
-        (self.segments_passed_over, self.baseline_due) = (true, true);
-        self.observed.add(Fact::SegmentsRemovedAfter, Location::start_of(previous));
+        self.skip(Skipped::Removed, Fact::SegmentsRemovedAfter, previous);
     }
 
-    fn note_removal(&mut self) {
-        self.all_removed |= !self.segments_passed_over;
+    fn skip(&mut self, skipped: Skipped, fact: Fact, path: &Arc<Path>) {
+        self.skipped = self.skipped.max(skipped);
+        self.baseline_due = true;
+        self.observed.add(fact, Location::start_of(path));
     }
 
     /// Whether segments right before the next one were removed before they were read, and nothing else is known of
     /// them.
     pub(super) fn follows_removed(&self) -> bool {
-        self.segments_passed_over && self.all_removed
+        self.skipped == Skipped::Removed
     }
 
     /// Begins a segment. No block below number `lowest` is in it or in a later one, so those that were not read are
@@ -176,14 +179,13 @@ impl RunBlocks {
             let follows_known = self.expected.is_some() || first_number == 0;
             self.headerless.push(HeaderlessSegment { path, first_number, is_replaced: false, follows_known });
         }
-        let removed = self.follows_removed();
-        let segments_passed_over = std::mem::take(&mut self.segments_passed_over);
+        let skipped = std::mem::take(&mut self.skipped);
         let missing = self.expected.unwrap_or(lowest)..lowest;
         if !missing.is_empty() {
             match before {
-                _ if segments_passed_over => {
+                _ if skipped > Skipped::None => {
                     self.expected = Some(missing.end);
-                    self.removed += if removed { missing.end - missing.start } else { 0 };
+                    self.removed += if skipped == Skipped::Removed { missing.end - missing.start } else { 0 };
                     self.passed_over.missing += 1;
                 }
                 Before::InNewerFile(path) => {
