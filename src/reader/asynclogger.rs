@@ -401,7 +401,7 @@ impl<R: Read + Seek> Reader<R> {
             let header = sector.first_chunk().copied().unwrap_or_default();
             if let Some(block) = Block::of(at, header)
                 && bytes as u64 >= HEADER_BYTES
-                && self.is_likely(block)?
+                && self.probe(block)?
             {
                 return Ok((Some(block), is_zero));
             }
@@ -411,8 +411,8 @@ impl<R: Read + Seek> Reader<R> {
         Ok((None, is_zero))
     }
 
-    /// Whether the lengths of the first entries are right, of which the file holds one whole at least.
-    fn is_likely(&mut self, block: Block) -> Result<bool> {
+    /// Follows the lengths of the first entries. Returns whether they are right, and the file holds one whole at least.
+    fn probe(&mut self, block: Block) -> Result<bool> {
         Ok(match self.chain(block, PROBED_ENTRIES)? {
             Chain::Whole(_) => true,
             Chain::Cut(at) => at > block.at,

@@ -147,7 +147,7 @@ impl Reading {
                 }
                 // At a terminal, nobody else gets the signal and goes on.
                 Some(signal) if signal.lets_input_end() && !stdin.is_terminal() => {
-                    if self.is_ready_before_silence(stdin) {
+                    if self.wait_before_silence(stdin) {
                         return u64::MAX;
                     }
                     return 0;
@@ -161,7 +161,7 @@ impl Reading {
         }
     }
 
-    fn is_ready_before_silence(&mut self, stdin: &io::StdinLock<'_>) -> bool {
+    fn wait_before_silence(&mut self, stdin: &io::StdinLock<'_>) -> bool {
         let is_ready = |limit| ready::until_readable([stdin.as_fd()], Some(limit)) == [true];
         if is_ready(SILENCE_UNTOLD) {
             return true;
