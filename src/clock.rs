@@ -32,10 +32,10 @@ const SLOPE_SHIFT: u32 = 32;
 
 /// The source of ticks. Chosen at open, the same for all producers of a log.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Source);
+pub(crate) struct Clock(TickSource);
 
 #[derive(Clone, Copy, Debug)]
-enum Source {
+enum TickSource {
     Counter,
     Monotonic,
     #[cfg(any(test, feature = "unstable"))]
@@ -45,30 +45,30 @@ enum Source {
 impl Clock {
     /// The counter if the CPU and the kernel declare it steady, else the monotonic clock.
     pub(crate) fn detect() -> Clock {
-        Clock(if sys::counter_is_steady() { Source::Counter } else { Source::Monotonic })
+        Clock(if sys::counter_is_steady() { TickSource::Counter } else { TickSource::Monotonic })
     }
 
     /// The monotonic clock: ticks are nanoseconds.
     #[cfg(test)]
     pub(crate) fn monotonic() -> Clock {
-        Clock(Source::Monotonic)
+        Clock(TickSource::Monotonic)
     }
 
     /// A clock that a test moves.
     #[cfg(any(test, feature = "unstable"))]
     pub(crate) fn manual(clock: &'static ManualClock) -> Clock {
-        Clock(Source::Manual(clock))
+        Clock(TickSource::Manual(clock))
     }
 
     /// The ticks now.
     #[inline(always)]
     pub(crate) fn ticks(self) -> u64 {
-        if matches!(self.0, Source::Counter) { sys::counter() } else { self.slower_ticks() }
+        if matches!(self.0, TickSource::Counter) { sys::counter() } else { self.slower_ticks() }
     }
 
     /// Whether [`ticks`](Self::ticks) reads the [`counter`](Self::counter).
     pub(crate) fn is_counter(self) -> bool {
-        matches!(self.0, Source::Counter)
+        matches!(self.0, TickSource::Counter)
     }
 
     /// The CPU's counter. The caller knows that [it is the source](Self::is_counter).
@@ -82,10 +82,10 @@ impl Clock {
     #[inline(never)]
     fn slower_ticks(self) -> u64 {
         match self.0 {
-            Source::Counter => sys::counter(),
-            Source::Monotonic => sys::monotonic_ns(),
+            TickSource::Counter => sys::counter(),
+            TickSource::Monotonic => sys::monotonic_ns(),
             #[cfg(any(test, feature = "unstable"))]
-            Source::Manual(clock) => clock.ticks.load(std::sync::atomic::Ordering::Relaxed),
+            TickSource::Manual(clock) => clock.ticks.load(std::sync::atomic::Ordering::Relaxed),
         }
     }
 
@@ -93,9 +93,9 @@ impl Clock {
     #[inline]
     pub(crate) fn monotonic_ns(self) -> u64 {
         match self.0 {
-            Source::Counter | Source::Monotonic => sys::monotonic_ns(),
+            TickSource::Counter | TickSource::Monotonic => sys::monotonic_ns(),
             #[cfg(any(test, feature = "unstable"))]
-            Source::Manual(clock) => clock.monotonic_ns.load(std::sync::atomic::Ordering::Relaxed),
+            TickSource::Manual(clock) => clock.monotonic_ns.load(std::sync::atomic::Ordering::Relaxed),
         }
     }
 
@@ -107,9 +107,9 @@ impl Clock {
     /// Wall time, nanoseconds since 1970.
     pub(crate) fn unix_ns(self) -> i64 {
         match self.0 {
-            Source::Counter | Source::Monotonic => sys::unix_ns(),
+            TickSource::Counter | TickSource::Monotonic => sys::unix_ns(),
             #[cfg(any(test, feature = "unstable"))]
-            Source::Manual(clock) => clock.unix_ns.load(std::sync::atomic::Ordering::Relaxed),
+            TickSource::Manual(clock) => clock.unix_ns.load(std::sync::atomic::Ordering::Relaxed),
         }
     }
 
@@ -117,10 +117,10 @@ impl Clock {
     #[cfg(any(test, feature = "unstable"))]
     pub(crate) fn name(self) -> &'static str {
         match self.0 {
-            Source::Counter => "cpu counter",
-            Source::Monotonic => "monotonic clock",
+            TickSource::Counter => "cpu counter",
+            TickSource::Monotonic => "monotonic clock",
             #[cfg(any(test, feature = "unstable"))]
-            Source::Manual(_) => "manual clock",
+            TickSource::Manual(_) => "manual clock",
         }
     }
 }
@@ -205,7 +205,7 @@ impl TickConverter {
         // 0 if it is not known. Without a lock: a forked child would wait for a thread of its parent that measures it.
         static COUNTER_SLOPE: AtomicU64 = AtomicU64::new(0);
         let slope = match (clock.0, COUNTER_SLOPE.load(Relaxed)) {
-            (Source::Counter, 0) => {
+            (TickSource::Counter, 0) => {
                 let first = ClockAnchor::read(clock);
                 std::thread::sleep(CALIBRATION);
                 // Without a valid slope every time is that of the anchor, until the next one is read.
@@ -213,7 +213,7 @@ impl TickConverter {
                 COUNTER_SLOPE.store(slope, Relaxed);
                 slope
             }
-            (Source::Counter, known) => known,
+            (TickSource::Counter, known) => known,
             _ => 1 << SLOPE_SHIFT,
         };
         TickConverter::starting(clock, slope)
@@ -222,7 +222,7 @@ impl TickConverter {
     /// A converter for the ticks of a process that has ended during this boot. `counts`: the ticks are those of the
     /// counter. `anchor` is the process's last one, if it is known; it is better for its records than a new one.
     pub(crate) fn of_this_boot(counts: bool, anchor: Option<(u64, u64)>) -> TickConverter {
-        let mut converter = TickConverter::new(Clock(if counts { Source::Counter } else { Source::Monotonic }));
+        let mut converter = TickConverter::new(Clock(if counts { TickSource::Counter } else { TickSource::Monotonic }));
         if let Some((ticks, ns)) = anchor {
             (converter.anchor.ticks, converter.anchor.ns) = (ticks, ns);
             converter.near_ticks = near_ticks(converter.anchor, converter.slope);

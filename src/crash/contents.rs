@@ -46,12 +46,12 @@ struct Tables {
     /// Offsets of free slots, by their sizes. Only their first pages have memory.
     free: HashMap<Sizes, Vec<u64>>,
     /// Slots that rings lie in, or were left in with records that are not known to be durable, by their offsets.
-    taken: HashMap<u64, Taken>,
+    taken: HashMap<u64, TakenSlot>,
     logs: Vec<Option<Arc<LogState>>>,
 }
 
 #[derive(Debug)]
-struct Taken {
+struct TakenSlot {
     sizes: Sizes,
     log: Arc<LogState>,
     /// Whether the ring is gone.
@@ -293,7 +293,7 @@ impl Contents {
                 Some(offset) => offset,
                 None => self.extend(&mut tables, sizes)?,
             };
-            tables.taken.insert(offset, Taken { sizes, log: Arc::clone(log), is_left: false });
+            tables.taken.insert(offset, TakenSlot { sizes, log: Arc::clone(log), is_left: false });
             Extent { offset, sizes }
         };
         // Outside of the lock, because it takes long.

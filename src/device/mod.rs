@@ -35,7 +35,7 @@ use crate::sys::fork::UnsharedFile;
 
 pub use ladder::DevicePreference;
 pub(crate) use ladder::probe;
-pub(crate) use set::{DeviceSet, Logs};
+pub(crate) use set::{DeviceSet, LogCount};
 
 /// How blocks reach the disk, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -43,7 +43,7 @@ pub(crate) struct DeviceSet {
 
 /// How many logs the devices of a set are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Logs {
+pub(crate) enum LogCount {
     /// One log: the ring has its size, and its buffers are registered once.
     One,
     /// Any number of logs.
@@ -51,7 +51,7 @@ pub(crate) enum Logs {
 }
 
 struct Inner {
-    logs: Logs,
+    logs: LogCount,
     /// Made for the first log that uses it, and dropped with the last.
     uring: Option<Uring>,
     /// Why not all buffers are registered with the ring; `None` if they are.
@@ -88,7 +88,7 @@ struct Viewed {
 impl DeviceSet {
     /// A set for the calling thread, without any device yet. Helper threads call `helper_start` first, to leave the CPU
     /// to which they start pinned.
-    pub(crate) fn new(logs: Logs, helper_start: impl Fn() + Send + Sync + 'static) -> DeviceSet {
+    pub(crate) fn new(logs: LogCount, helper_start: impl Fn() + Send + Sync + 'static) -> DeviceSet {
         DeviceSet {
             inner: Rc::new(RefCell::new(Inner {
                 logs,
@@ -216,8 +216,8 @@ impl Inner {
             Some(uring) => uring,
             none => {
                 let size = match self.logs {
-                    Logs::One => UringSize::of_one_log(in_flight_max),
-                    Logs::Many => UringSize::OF_MANY_LOGS,
+                    LogCount::One => UringSize::of_one_log(in_flight_max),
+                    LogCount::Many => UringSize::OF_MANY_LOGS,
                 };
                 self.not_registered = None;
                 none.insert(Uring::new(size).map_err(|error| format!("io_uring: {}", explain(&error)))?)

@@ -12,7 +12,7 @@ use std::path::Path;
 /// A device of that kind.
 fn device(kind: DeviceKind, in_flight_max: usize) -> Box<dyn Device> {
     let report = DeviceReport { kind, reasons: Vec::new() };
-    DeviceSet::new(Logs::One, || ()).view(&report, in_flight_max, &[], None).unwrap()
+    DeviceSet::new(LogCount::One, || ()).view(&report, in_flight_max, &[], None).unwrap()
 }
 
 /// [`probe`] of the directory at `path`.

@@ -59,24 +59,24 @@ pub(crate) fn with_scratch<R>(
     match take() {
         Some(mut buffer) => {
             buffer.clear();
-            let mut taken = Taken { buffer, put: Some(put) };
+            let mut taken = BufferInUse { buffer, put: Some(put) };
             let bytes_max = bytes_max.min(taken.buffer.capacity());
-            work(&mut Scratch { room: Room::Taken(&mut taken.buffer), bytes_max })
+            work(&mut Scratch { room: ScratchRoom::Taken(&mut taken.buffer), bytes_max })
         }
         None => {
             let mut small = Small { bytes: [0; SMALL_BYTES], length: 0 };
-            work(&mut Scratch { room: Room::Small(&mut small), bytes_max: bytes_max.min(SMALL_BYTES) })
+            work(&mut Scratch { room: ScratchRoom::Small(&mut small), bytes_max: bytes_max.min(SMALL_BYTES) })
         }
     }
 }
 
 /// A producer's buffer in use. Its drop returns it.
-struct Taken<P: FnOnce(Vec<u8>)> {
+struct BufferInUse<P: FnOnce(Vec<u8>)> {
     buffer: Vec<u8>,
     put: Option<P>,
 }
 
-impl<P: FnOnce(Vec<u8>)> Drop for Taken<P> {
+impl<P: FnOnce(Vec<u8>)> Drop for BufferInUse<P> {
     fn drop(&mut self) {
         if let Some(put) = self.put.take() {
             put(std::mem::take(&mut self.buffer));
@@ -91,11 +91,11 @@ struct Small {
 
 /// A buffer for formatted text, with a limit. Text that does not fit is left out.
 pub(crate) struct Scratch<'a> {
-    room: Room<'a>,
+    room: ScratchRoom<'a>,
     bytes_max: usize,
 }
 
-enum Room<'a> {
+enum ScratchRoom<'a> {
     None,
     Taken(&'a mut Vec<u8>),
     Small(&'a mut Small),
@@ -105,15 +105,15 @@ impl Scratch<'_> {
     /// A scratch without room, for fields that are not formatted.
     #[inline(always)]
     pub(crate) fn none() -> Self {
-        Scratch { room: Room::None, bytes_max: 0 }
+        Scratch { room: ScratchRoom::None, bytes_max: 0 }
     }
 
     /// All bytes that were written.
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.room {
-            Room::None => &[],
-            Room::Taken(buffer) => buffer,
-            Room::Small(small) => &small.bytes[..small.length],
+            ScratchRoom::None => &[],
+            ScratchRoom::Taken(buffer) => buffer,
+            ScratchRoom::Small(small) => &small.bytes[..small.length],
         }
     }
 
@@ -125,10 +125,10 @@ impl Scratch<'_> {
     /// Writes bytes. The caller has checked that they fit.
     fn push(&mut self, bytes: &[u8]) {
         match &mut self.room {
-            Room::None => {}
+            ScratchRoom::None => {}
             // The vector does not grow beyond its capacity, unless it is a [`growing`](Scratch::growing) one.
-            Room::Taken(buffer) => buffer.extend_from_slice(bytes),
-            Room::Small(small) => {
+            ScratchRoom::Taken(buffer) => buffer.extend_from_slice(bytes),
+            ScratchRoom::Small(small) => {
                 small.bytes[small.length..small.length + bytes.len()].copy_from_slice(bytes);
                 small.length += bytes.len();
             }
@@ -150,7 +150,7 @@ impl Scratch<'_> {
     /// A scratch in a vector that grows, up to `bytes_max`.
     #[cfg(any(test, feature = "tracing"))]
     pub(crate) fn growing(buffer: &mut Vec<u8>, bytes_max: usize) -> Scratch<'_> {
-        Scratch { room: Room::Taken(buffer), bytes_max }
+        Scratch { room: ScratchRoom::Taken(buffer), bytes_max }
     }
 
     /// Writes `bytes` if all of them fit. Returns whether they do.
@@ -179,18 +179,18 @@ impl Scratch<'_> {
     /// Removes all but the first `length` bytes.
     pub(super) fn truncate(&mut self, length: usize) {
         match &mut self.room {
-            Room::None => {}
-            Room::Taken(buffer) => buffer.truncate(length),
-            Room::Small(small) => small.length = small.length.min(length),
+            ScratchRoom::None => {}
+            ScratchRoom::Taken(buffer) => buffer.truncate(length),
+            ScratchRoom::Small(small) => small.length = small.length.min(length),
         }
     }
 
     /// All bytes that were written, to be changed.
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         match &mut self.room {
-            Room::None => &mut [],
-            Room::Taken(buffer) => buffer,
-            Room::Small(small) => &mut small.bytes[..small.length],
+            ScratchRoom::None => &mut [],
+            ScratchRoom::Taken(buffer) => buffer,
+            ScratchRoom::Small(small) => &mut small.bytes[..small.length],
         }
     }
 }

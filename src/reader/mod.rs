@@ -52,7 +52,7 @@ pub use gap::{Entry, EntryRef, Gap};
 pub use info::{LogInfo, SegmentInfo, info};
 pub use options::ReadOptions;
 #[cfg(feature = "unstable")]
-pub use record::Source;
+pub use record::RecordOrigin;
 pub use record::{Record, RecordRef, RunId};
 pub use report::{BlockCounts, Finding, InUse, ProducerReport, Report, RunReport, Severity, Verdict};
 pub(crate) use snapshots::written_by_last_snapshot;
@@ -62,7 +62,7 @@ pub use verify::{Verification, verify};
 use content::Text;
 use filter::Selection;
 use merge::{Merge, Ready};
-use taken::Taken;
+use taken::TakenCounter;
 use walk::{AWAIT_INTERVAL, Step, Visit, Walk};
 pub(crate) use walk::{RunTail, TailItem};
 
@@ -78,7 +78,7 @@ impl ReadOptions {
             (None, _) => {}
             (Some(1..), Some(filter)) if filter.times().is_some() => {}
             (Some(records @ 1..), Some(filter)) => {
-                let mut taken = Taken::by(filter.clone());
+                let mut taken = TakenCounter::by(filter.clone());
                 walk.skip_to_last(records, |run, block| taken.count(run, block))?;
             }
             (Some(records), _) => walk.skip_to_last(records, |_, block| block.readable_records())?,

@@ -400,16 +400,16 @@ impl<'a> RecordRef<'a> {
 /// The producer and the process of a record. While this is held, nothing else is at their places in memory.
 #[cfg(feature = "unstable")]
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct RecordOrigin {
     producer: Arc<ProducerIdentity>,
     origin: Arc<Origin>,
 }
 
 #[cfg(feature = "unstable")]
-impl Source {
+impl RecordOrigin {
     /// That of the record.
-    pub fn of(record: &RecordRef<'_>) -> Source {
-        Source { producer: Arc::clone(record.producer), origin: Arc::clone(&record.run.origin) }
+    pub fn of(record: &RecordRef<'_>) -> RecordOrigin {
+        RecordOrigin { producer: Arc::clone(record.producer), origin: Arc::clone(&record.run.origin) }
     }
 
     /// Whether the record is of the same run, and its process has the same description.

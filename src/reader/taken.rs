@@ -11,16 +11,16 @@ use super::scan::{Loaded, ShardRecord, ShardRecords};
 
 /// Counts the records that a filter takes, which must not ask for times: the blocks come from the end backwards, and
 /// what the wall clock showed is not known.
-pub(super) struct Taken {
+pub(super) struct TakenCounter {
     selection: Selection,
     context: RunContext,
     text: Text,
 }
 
-impl Taken {
-    pub(super) fn by(filter: Filter) -> Taken {
+impl TakenCounter {
+    pub(super) fn by(filter: Filter) -> TakenCounter {
         let context = RunContext::new(RunId::unknown(0));
-        Taken { selection: Selection::new(filter), context, text: Text::default() }
+        TakenCounter { selection: Selection::new(filter), context, text: Text::default() }
     }
 
     /// The number of records in a block of the run that the filter takes.

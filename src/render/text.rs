@@ -55,7 +55,7 @@ fn write_all<const AGAIN: usize>(plan: &Plan, values: Values<'_>, out: &mut Vec<
 fn write<const AGAIN: usize>(plan: &Plan, values: Values<'_>, bits: &mut [u64], out: &mut Vec<u8>) {
     let start = out.len();
     let readable = take(&plan.types, plan.words, values, bits);
-    let taken = Taken { types: &plan.types, bits: &bits[..readable], all: values };
+    let taken = TypedValues { types: &plan.types, bits: &bits[..readable], all: values };
     let mut seen = [ShortDigits::default(); AGAIN];
     let mut steps = &plan.steps[..];
     loop {
@@ -82,7 +82,7 @@ fn write<const AGAIN: usize>(plan: &Plan, values: Values<'_>, bits: &mut [u64], 
 
 /// The values of a record.
 #[derive(Clone, Copy)]
-struct Taken<'a, 'v> {
+struct TypedValues<'a, 'v> {
     types: &'a [FieldType],
     /// For each field that can be read: the [word](Values::split_words) that it is packed as, or else where its value
     /// begins, with the highest bit.
@@ -90,7 +90,7 @@ struct Taken<'a, 'v> {
     all: Values<'v>,
 }
 
-impl<'v> Taken<'_, 'v> {
+impl<'v> TypedValues<'_, 'v> {
     /// The value of the field; `None` if it cannot be read.
     fn get(&self, field: u32) -> Option<Decoded<'v>> {
         let bits = *self.bits.get(field as usize)?;
@@ -172,7 +172,7 @@ const ROOM_END: usize = ROOM_BYTES - 1 - STEP_BYTES - size_of::<NumberRoom>();
 #[inline(always)]
 fn put<'a, const AGAIN: usize>(
     mut steps: &'a [Step],
-    taken: Taken<'_, '_>,
+    taken: TypedValues<'_, '_>,
     is_begin: bool,
     seen: &mut [ShortDigits; AGAIN],
     room: &mut [u8; ROOM_BYTES],
@@ -269,7 +269,7 @@ fn put_any_fraction(room: &mut NumberRoom, value: f64, places: Option<u8>) -> Op
 
 /// Appends the text and the value of any step. `start` is where the record's text begins.
 #[inline(never)]
-fn show(step: &Step, taken: &Taken<'_, '_>, start: usize, out: &mut Vec<u8>) {
+fn show(step: &Step, taken: &TypedValues<'_, '_>, start: usize, out: &mut Vec<u8>) {
     let value = if step.shows == Shows::Nothing { None } else { Some(taken.get(step.field)) };
     if step.is_separate && !matches!(value, Some(Some(Decoded::Fields { .. }))) {
         separate(start, out);

@@ -165,7 +165,7 @@ impl ConsumerEnd {
     /// reserve in the order of their sequence. When the reserve has none left, those of the window follow.
     pub(crate) fn consume_merged(&mut self, piece_bytes: usize, mut sink: impl FnMut(&Head, &[u8]) -> bool) -> usize {
         let Some(reserve) = &mut self.reserve else { return 0 };
-        let mut all = Taken { more: true, ..Taken::default() };
+        let mut all = TakenRecords { more: true, ..TakenRecords::default() };
         let mut left = piece_bytes as u64;
         while left > 0 && all.more {
             let Some(next) = reserve.skip_to_next_sequence(reserve.observed) else {
@@ -458,11 +458,11 @@ impl Queue {
         piece_bytes: u64,
         before: u64,
         sink: &mut impl FnMut(&Head, &[u8]) -> bool,
-    ) -> Taken {
+    ) -> TakenRecords {
         let mut cursor = self.cursor;
         // Advances by each skip too, so that skips are not counted.
         let mut begin = cursor;
-        let mut taken = Taken { more: true, ..Taken::default() };
+        let mut taken = TakenRecords { more: true, ..TakenRecords::default() };
         while cursor != end && cursor.wrapping_sub(begin) < piece_bytes {
             debug_assert!(!is_after(cursor, end), "a record ends after the end");
             let offset = (cursor & self.mask) as usize;
@@ -511,7 +511,7 @@ impl Queue {
 
 /// The result of taking records from a queue.
 #[derive(Clone, Copy, Debug, Default)]
-struct Taken {
+struct TakenRecords {
     records: usize,
     /// Bytes of the records, without skips.
     bytes: u64,
@@ -519,9 +519,9 @@ struct Taken {
     more: bool,
 }
 
-impl Taken {
+impl TakenRecords {
     /// Adds the result of a later take, and subtracts its bytes from `left`.
-    fn add(&mut self, then: Taken, left: &mut u64) {
+    fn add(&mut self, then: TakenRecords, left: &mut u64) {
         self.records += then.records;
         self.bytes += then.bytes;
         self.more &= then.more;

@@ -142,14 +142,14 @@ const PART_OF_ADDRESS_SPACE: u64 = 8;
 /// forked child, a lock of the whole process could be held by a thread that does not exist there.
 #[derive(Debug)]
 pub(crate) struct RingMaker {
-    memory: Source,
+    memory: MemorySource,
     reserve_bytes: usize,
     budget: Arc<Budget>,
 }
 
 /// Where the memory of rings comes from.
 #[derive(Debug)]
-enum Source {
+enum MemorySource {
     Private(Private),
     #[cfg(not(loom))]
     Slots(Arc<dyn Slots>),
@@ -199,8 +199,8 @@ impl RingMaker {
     pub(crate) fn new(slots: Option<Arc<dyn Slots>>, reserve_bytes: usize, budget: Arc<Budget>) -> RingMaker {
         let memory = match slots {
             #[cfg(not(loom))]
-            Some(slots) => Source::Slots(slots),
-            _ => Source::Private(Private::new(reserve_bytes)),
+            Some(slots) => MemorySource::Slots(slots),
+            _ => MemorySource::Private(Private::new(reserve_bytes)),
         };
         RingMaker { memory, reserve_bytes, budget }
     }
@@ -212,9 +212,9 @@ impl RingMaker {
     pub(crate) fn make(&self, options: RingOptions) -> io::Result<(ProducerEnd, ConsumerEnd)> {
         let has_reserve = self.reserve_bytes > 0 && options.enters_reserve && !options.overwrite;
         let ring = match &self.memory {
-            Source::Private(private) => private.make(options, has_reserve, &self.budget)?,
+            MemorySource::Private(private) => private.make(options, has_reserve, &self.budget)?,
             #[cfg(not(loom))]
-            Source::Slots(slots) => self.make_in(slots, options, has_reserve)?,
+            MemorySource::Slots(slots) => self.make_in(slots, options, has_reserve)?,
         };
         let consumer = ConsumerEnd::new(Arc::clone(&ring), options.overwrite, options.start);
         Ok((ProducerEnd::new(ring, options.start), consumer))
@@ -233,18 +233,18 @@ impl RingMaker {
     /// Why the last ring has no reserve, if it should have one.
     pub(crate) fn reserve_refusal(&self) -> Option<String> {
         match &self.memory {
-            Source::Private(private) => private.reserve_refusal(),
+            MemorySource::Private(private) => private.reserve_refusal(),
             #[cfg(not(loom))]
-            Source::Slots(slots) => slots.reserve_refusal(),
+            MemorySource::Slots(slots) => slots.reserve_refusal(),
         }
     }
 
     /// The slots in which the rings are; `None` for private memory.
     pub(crate) fn slots(&self) -> Option<&Arc<dyn Slots>> {
         match &self.memory {
-            Source::Private(_) => None,
+            MemorySource::Private(_) => None,
             #[cfg(not(loom))]
-            Source::Slots(slots) => Some(slots),
+            MemorySource::Slots(slots) => Some(slots),
         }
     }
 }

@@ -66,7 +66,7 @@ impl Reserve {
         let _opened = Opened::enter(control).ok_or(DropCause::Full)?;
         let payload_bytes = payload.bytes();
         let record_bytes = record_bytes(payload_bytes);
-        let Room { position, skip } = self.room_for(control, severe, record_bytes)?;
+        let ReserveRoom { position, skip } = self.room_for(control, severe, record_bytes)?;
         let (words, mask) = (self.words(), self.capacity() - 1);
         if skip > 0 {
             // SAFETY: at least one word is left before the end; it is free (2) and entered.
@@ -84,7 +84,7 @@ impl Reserve {
     }
 
     /// Finds room for a record, and enters the chunks that it reaches. The producer has the reserve.
-    fn room_for(&self, control: &Control, severe: bool, record_bytes: u64) -> Result<Room, DropCause> {
+    fn room_for(&self, control: &Control, severe: bool, record_bytes: u64) -> Result<ReserveRoom, DropCause> {
         let capacity = self.capacity();
         if record_bytes > record_bytes_max(capacity as usize) as u64 {
             return Err(DropCause::Full);
@@ -117,7 +117,7 @@ impl Reserve {
             }
             control.set_entered_bytes(reached);
         }
-        Ok(Room { position, skip })
+        Ok(ReserveRoom { position, skip })
     }
 
     /// Whether the budget allows another chunk for ordinary records.
@@ -144,7 +144,7 @@ impl Reserve {
 }
 
 /// Room for a record, or for a skip and a record, at `position`.
-struct Room {
+struct ReserveRoom {
     position: u64,
     skip: u64,
 }

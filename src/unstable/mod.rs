@@ -21,7 +21,7 @@ pub use crate::buffer::AlignedBuffer;
 pub use crate::clock::ManualClock;
 pub use crate::device::{BlockWrite, Completion, Device, DeviceKind, DeviceReport};
 pub use crate::opening::Hooks;
-pub use crate::reader::Source;
+pub use crate::reader::RecordOrigin;
 pub use layer::DeviceLayer;
 pub use ring::{RingConsumer, RingProducer, ring};
 

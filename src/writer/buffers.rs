@@ -254,12 +254,12 @@ impl Inner {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::device::Logs;
+    use crate::device::LogCount;
 
     const BLOCK: usize = 4096;
 
     fn pool(blocks: usize) -> Pool {
-        Pool::new(BlockMemory::Fixed(blocks * BLOCK), DeviceSet::new(Logs::Many, || ()))
+        Pool::new(BlockMemory::Fixed(blocks * BLOCK), DeviceSet::new(LogCount::Many, || ()))
     }
 
     fn take_all(buffers: &mut Buffers) -> Vec<AlignedBuffer> {
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_pool_that_grows_has_two_buffers_for_each_log_and_the_same_number_besides() {
-        let pool = Pool::new(BlockMemory::Growing(3 * BLOCK), DeviceSet::new(Logs::Many, || ()));
+        let pool = Pool::new(BlockMemory::Growing(3 * BLOCK), DeviceSet::new(LogCount::Many, || ()));
         let mut greedy = pool.share(66, BLOCK).expect("room");
         let taken = take_all(&mut greedy);
         assert_eq!(taken.len(), GUARANTEED + 3);

@@ -12,7 +12,7 @@ use super::begin::Resources;
 use super::buffers::{BlockMemory, Pool};
 use super::new_log::{Begin, NewLog};
 use super::serve::serve;
-use crate::device::{DeviceSet, Logs};
+use crate::device::{DeviceSet, LogCount};
 use crate::error::{Error, Result};
 use crate::own_thread::{self, Role, WriterId};
 use crate::shared::OwnWriter;
@@ -60,8 +60,8 @@ impl Writer {
     /// started.
     pub(crate) fn start(serves: Serves<'_>, core: Option<usize>) -> Result<Writer> {
         let (logs, blocks) = match serves {
-            Serves::OneLog(_) => (Logs::One, None),
-            Serves::Engine(memory) => (Logs::Many, Some(memory)),
+            Serves::OneLog(_) => (LogCount::One, None),
+            Serves::Engine(memory) => (LogCount::Many, Some(memory)),
         };
         let failed = |source| Error::io("start the writer thread for", serves.path(), source);
         let id = WriterId::new();

@@ -37,7 +37,7 @@ fn directory_with_direct_io() -> Option<tempfile::TempDir> {
 
 /// A set for one log, and its device of that kind or a lower one.
 fn create(report: &DeviceReport, in_flight_max: usize, buffers: &[AlignedBuffer]) -> (DeviceSet, Box<dyn Device>) {
-    let set = DeviceSet::new(Logs::One, || ());
+    let set = DeviceSet::new(LogCount::One, || ());
     let device = set.view(report, in_flight_max, buffers, None).unwrap();
     (set, device)
 }
@@ -350,7 +350,7 @@ fn view(set: &DeviceSet, kind: DeviceKind, file_system: u64) -> Box<dyn Device> 
 
 /// A set for many logs; `None`, with the reason printed, if this machine has no io_uring.
 fn set_with_ring() -> Option<DeviceSet> {
-    let set = DeviceSet::new(Logs::Many, || ());
+    let set = DeviceSet::new(LogCount::Many, || ());
     let report = view(&set, DeviceKind::IoUring, 1).report().clone();
     if report.kind != DeviceKind::IoUring {
         not_shown("io_uring", report);
@@ -363,7 +363,7 @@ fn set_with_ring() -> Option<DeviceSet> {
 fn each_view_gets_its_own_blocks_under_its_own_tokens() {
     let directory = directory();
     let kind = probe(directory.path(), DevicePreference::Auto).unwrap().kind;
-    let set = DeviceSet::new(Logs::Many, || ());
+    let set = DeviceSet::new(LogCount::Many, || ());
     let mut views: Vec<_> =
         [kind, DeviceKind::Buffered, kind, kind].map(|kind| view(&set, kind, 1)).into_iter().collect();
     for (number, device) in views.iter_mut().enumerate() {
@@ -454,7 +454,7 @@ fn every_log_on_the_ring_reports_that_buffers_are_not_registered() {
 #[test]
 fn the_logs_of_one_file_system_share_a_helper_that_ends_with_the_last_of_them() {
     let directory = directory();
-    let set = DeviceSet::new(Logs::Many, || ());
+    let set = DeviceSet::new(LogCount::Many, || ());
     let (mut one, mut other) = (view(&set, DeviceKind::Buffered, 1), view(&set, DeviceKind::Buffered, 2));
     let mut same = view(&set, DeviceKind::Buffered, 2);
     assert_eq!(set.inner.borrow().helpers.len(), 2);

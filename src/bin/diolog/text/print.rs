@@ -1,6 +1,6 @@
 //! Records and gaps from the reader as lines, for `cat` and `tail`.
 
-use diolog::unstable::Source;
+use diolog::unstable::RecordOrigin;
 use diolog::{CallsiteInfo, Gap, RecordRef};
 
 use crate::text::gap;
@@ -13,7 +13,7 @@ pub(crate) struct Printer {
     /// The log's name, if there are several.
     log: String,
     /// That of the last run's first record.
-    source: Option<Source>,
+    source: Option<RecordOrigin>,
     /// The ends of objects: see [`ends_json`].
     ends: [Piece; 2],
     callsites: Known<Callsite>,
@@ -72,7 +72,7 @@ impl Printer {
 
     #[cold]
     fn begin_run(&mut self, record: &RecordRef<'_>) {
-        self.source = Some(Source::of(record));
+        self.source = Some(RecordOrigin::of(record));
         self.ends = ends_json(&record.run().to_string(), &self.log);
         (self.callsites, self.producers) = Default::default();
     }
@@ -94,7 +94,7 @@ impl Printer {
 
 /// A producer as it is shown.
 struct Producer {
-    source: Source,
+    source: RecordOrigin,
     who: Piece,
 }
 
@@ -106,7 +106,7 @@ impl Producer {
         let (id, tid, name) = (record.producer_id(), record.tid(), record.producer_name());
         let (service, host, pid) = (record.service(), record.host(), record.pid());
         let who = form.who(&Origin { log, service, host, pid, producer: id, name, tid });
-        Producer { source: Source::of(record), who }
+        Producer { source: RecordOrigin::of(record), who }
     }
 }
 
