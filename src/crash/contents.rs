@@ -191,14 +191,10 @@ impl Contents {
             return Err(io::ErrorKind::InvalidFilename.into());
         }
         let mut tables = lock(&self.tables);
-        let index = match tables.logs.iter().position(|log| log.is_none()) {
-            Some(index) => index,
-            None if tables.logs.len() < LOGS_MAX as usize => {
-                tables.logs.push(None);
-                tables.logs.len() - 1
-            }
-            None => return Ok(None),
-        };
+        let index = tables.logs.iter().position(Option::is_none).unwrap_or(tables.logs.len());
+        if index == LOGS_MAX as usize {
+            return Ok(None);
+        }
         let mut raw = RawLog {
             state: U32::new(LOG_FREE),
             crc: U32::ZERO,
@@ -216,6 +212,9 @@ impl Contents {
             reserves_bytes: AtomicU64::new(0),
             has_ended: AtomicBool::new(false),
         });
+        if index == tables.logs.len() {
+            tables.logs.push(None);
+        }
         tables.logs[index] = Some(Arc::clone(&state));
         Ok(Some(state))
     }

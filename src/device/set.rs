@@ -250,16 +250,12 @@ impl Inner {
     }
 
     fn add(&mut self, viewed: Viewed) -> usize {
-        match self.views.iter().position(Option::is_none) {
-            Some(number) => {
-                self.views[number] = Some(viewed);
-                number
-            }
-            None => {
-                self.views.push(Some(viewed));
-                self.views.len() - 1
-            }
+        let number = self.views.iter().position(Option::is_none).unwrap_or(self.views.len());
+        if number == self.views.len() {
+            self.views.push(None);
         }
+        self.views[number] = Some(viewed);
+        number
     }
 
     /// View `number`.

@@ -185,15 +185,11 @@ impl Uring {
         if self.broken.is_some() {
             return self.displaced.push(write);
         }
-        let block = Some(InFlight { write, done: 0, retries: 0 });
-        let slot = match self.empty_slots.pop() {
-            Some(slot) => slot,
-            None => {
-                self.in_flight.push(None);
-                self.in_flight.len() - 1
-            }
-        };
-        self.in_flight[slot] = block;
+        let slot = self.empty_slots.pop().unwrap_or_else(|| {
+            self.in_flight.push(None);
+            self.in_flight.len() - 1
+        });
+        self.in_flight[slot] = Some(InFlight { write, done: 0, retries: 0 });
         self.push(slot);
         self.enter(None);
     }
