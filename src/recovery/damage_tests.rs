@@ -203,13 +203,51 @@ fn the_recovery_of_another_log_does_not_remove_a_file_whose_table_of_logs_is_dam
 }
 
 #[test]
+fn a_ring_with_records_that_looks_unused_is_damaged() {
+    let parts = Parts::new(false);
+    let of_recorder = DeadRing { producer: 9, purpose: FOR_RECORDER, ..parts.rings[0].clone() };
+    let rings = [parts.rings.clone(), vec![of_recorder]].concat();
+    for (at, overwrites) in [(0, false), (0, true), (2, false)] {
+        for has_segment in [true, false] {
+            let mut rings = rings.clone();
+            rings[at].control.fill(0);
+            rings[at].overwrites = overwrites;
+            let dead = parts.dead_with(rings.clone());
+            if !has_segment {
+                fs::remove_file(dead.log.join(segment_file_name(1))).expect("there");
+            }
+            let recovery = damaged(&dead);
+            let said = format!("ring of producer {} is damaged: it has records, and claims", rings[at].producer);
+            assert!(recovery.to_string().contains(&said), "{at}: {recovery}");
+        }
+    }
+    // One that was never used, or in which the process was about to commit the first record, has lost nothing.
+    for has_begun in [true, false] {
+        let mut rings = rings.clone();
+        rings[0].control.fill(0);
+        if has_begun {
+            words::set(&mut rings[0].control, words::APPEND_FLAG, 1);
+        } else {
+            rings[0].bytes.fill(0);
+        }
+        let dead = parts.dead_with(vec![DeadRing { producer: 7, ..rings[0].clone() }, rings[1].clone()]);
+        fs::remove_file(dead.log.join(segment_file_name(1))).expect("there");
+        recovered(&dead);
+    }
+}
+
+#[test]
 fn counts_and_positions_that_contradict_the_records_are_damage_of_their_ring_alone() {
     let parts = Parts::new(false);
     let records: u64 = 20;
     let bytes = 40;
     let write_position = words::get(&parts.rings[0].control, words::WRITE_POSITION);
     assert_eq!(write_position, records * bytes, "so many records of this size");
-    let cases: [(&str, &[(usize, u64)]); 10] = [
+    let none = 15 * bytes;
+    let as_if_none =
+        [(words::READ_POSITION, none), (words::WRITE_POSITION, none), (words::NEXT_SEQUENCE, 0), (words::ATTEMPTED, 0)];
+    let cases: [(&str, &[(usize, u64)]); 11] = [
+        ("blocks have more records than were counted", &as_if_none),
         ("the last record is cut off", &[(words::WRITE_POSITION, (records - 1) * bytes)]),
         ("so are two", &[(words::WRITE_POSITION, (records - 2) * bytes)]),
         ("all are", &[(words::WRITE_POSITION, 0)]),

@@ -88,9 +88,12 @@ impl LeftRing {
     fn adds_up(&self, file: &DeadRingFile) -> bool {
         let (dropped_by, overwritten) = self.counted();
         let accounted = self.row.records.saturating_add(dropped_by.total()).saturating_add(overwritten);
-        let attempted = self.slot.image.counts().attempted.max(self.row.next_sequence);
+        let counted = self.slot.image.counts().attempted;
+        let attempted = counted.max(self.row.next_sequence);
         match attempted.checked_sub(accounted) {
             None => false,
+            // All but the last record had been counted.
+            _ if counted.saturating_add(1) < attempted => false,
             Some(0) => true,
             Some(_) if self.slot.overwrites => true,
             // The process died inside its last attempt, unless the record of that is there.

@@ -15,6 +15,8 @@ pub(in crate::ring) const ATTEMPTED: usize = WRITTEN + offset_of!(Written, attem
 
 pub(in crate::ring) const NEXT_SEQUENCE: usize = offset_of!(Control, attempts) + offset_of!(Attempts, next_sequence);
 
+pub(in crate::ring) const APPEND_FLAG: usize = offset_of!(Control, attempts) + offset_of!(Attempts, append_flag);
+
 const LOSSES: usize = offset_of!(Control, losses);
 const DROPPED_BY: usize = LOSSES + offset_of!(Losses, dropped_by);
 pub(in crate::ring) const DROPPED_FULL: usize = LOSSES + offset_of!(Losses, dropped_full);
@@ -56,6 +58,7 @@ pub(crate) mod words {
     pub(crate) const READ_POSITION: usize = super::READ_POSITION;
     pub(crate) const NEXT_SEQUENCE: usize = super::NEXT_SEQUENCE;
     pub(crate) const ATTEMPTED: usize = super::ATTEMPTED;
+    pub(crate) const APPEND_FLAG: usize = super::APPEND_FLAG;
     pub(crate) const DROPPED_FULL: usize = super::DROPPED_FULL;
     pub(crate) const OVERWRITTEN: usize = super::OVERWRITTEN;
 
