@@ -66,7 +66,7 @@ pub(crate) use packed::{
 pub(crate) use record::{Kind, RECORD_HEADER_BYTES, RecordFlags, RecordHeader, UnknownKind, padded, record_bytes};
 pub(crate) use segment::{Process, SegmentHeader};
 pub(crate) use shard::{Encoding, SHARD_HEADER_BYTES, ShardHeader};
-pub(crate) use snapshot_name::{SNAPSHOTS_FOLDER, parse_snapshot_name, snapshot_file_name};
+pub(crate) use snapshot_name::{SNAPSHOTS_FOLDER, crash_reason, parse_snapshot_name, snapshot_file_name};
 pub use value::Value;
 pub(crate) use value::{Decoded, FieldType, Fraction, Layout, PLACE, Type, Values};
 pub(crate) use varint::unzigzag;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 
 use super::date::{date_of, days_to};
+use super::identity::StoredRunId;
 
 /// The folder of a log's snapshots, in the log's directory.
 pub(crate) const SNAPSHOTS_FOLDER: &str = "snapshots";
@@ -41,6 +42,11 @@ fn safe(reason: &str) -> String {
     }
     let trimmed = safe.trim_matches(['-', '.']);
     if trimmed.is_empty() { "snapshot".to_owned() } else { trimmed.to_owned() }
+}
+
+/// The reason of the snapshot that a recovery writes of this dead run.
+pub(crate) fn crash_reason(run: StoredRunId) -> String {
+    format!("crash-{}", &run.to_string()[..8])
 }
 
 /// The time, in milliseconds since the Unix epoch, and the reason in a snapshot's file name; `None` for any other name.

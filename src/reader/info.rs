@@ -122,7 +122,7 @@ pub fn info(path: impl AsRef<Path>) -> Result<LogInfo> {
         info.in_use = lock;
         info.in_use_by = files.in_use_by();
     }
-    let rings = files.runs_with_rings();
+    let rings = files.named_rings();
     let Listed { segments, mut prepared, numbers } = list(&files, is_open, &mut info.findings)?;
     let log = log_of(&segments).filter(|_| files.is_directory);
     let Sorted { runs, foreign } = sort(segments, log);

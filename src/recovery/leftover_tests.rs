@@ -300,8 +300,17 @@ fn a_recovery_without_its_snapshot_says_what_it_has_written_and_is_completed_lat
     }
     fs::remove_file(&in_the_way).expect("removed");
     let recovery = recovered(&dead);
-    verifies(&recovery.snapshot.expect("a snapshot"));
+    let snapshot = recovery.snapshot.expect("a snapshot");
+    verifies(&snapshot);
     assert_eq!(messages(&dead.log), parts.accepted());
+    // Killed right after it had named the snapshot, it has left nothing undone; but the name alone shows nothing.
+    dead.write();
+    let findings = || info(&dead.log).expect("a log").findings;
+    verifies(&dead.log);
+    assert_eq!(findings(), []);
+    fs::write(&snapshot, b"").expect("written");
+    assert_eq!(verify(&dead.log).expect("a log").verdict, Verdict::Unconfirmed);
+    assert_eq!(findings().len(), 1);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::source::Recovered;
 use crate::block::{CallsiteTable, RecordMeta};
 use crate::clock::{self, TickConverter};
 use crate::error::{Error, Result};
-use crate::format::{Kind, LossCause, ProducerRow, SNAPSHOTS_FOLDER};
+use crate::format::{Kind, LossCause, ProducerRow, SNAPSHOTS_FOLDER, crash_reason};
 use crate::reader::written_by_last_snapshot;
 use crate::ring::image::{Fault, LeftRecords};
 use crate::segment::Rows;
@@ -48,7 +48,7 @@ impl DeadRecorder<'_> {
             rings.extend(ring.begin_at(0).then_some(ring));
         }
         // The name says which run it is of, so that a recovery that was cut short does not write it twice.
-        let reason = format!("crash-{}", &run.to_string()[..8]);
+        let reason = crash_reason(run);
         if !rings.is_empty() && is_written(directory, &reason)? {
             // All of it is looked at: if something is damaged, the file is kept.
             rings.retain_mut(|ring| ring.begin_at(u64::MAX));

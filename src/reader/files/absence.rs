@@ -32,8 +32,8 @@ pub(crate) struct Facts {
     newer: BTreeSet<u64>,
     /// The runs, in order.
     runs: Vec<RunFacts>,
-    /// The runs whose rings are named here, with the file that names them, the newest last.
-    rings: Vec<(RunId, Arc<Path>)>,
+    /// The rings that are named here, the newest last.
+    rings: Vec<NamedRings>,
     /// What is not this log's, and was not read.
     foreign: Vec<Foreign>,
     /// The log to which the directory belongs, once a segment was seen.
@@ -42,6 +42,16 @@ pub(crate) struct Facts {
     pub(crate) beginning_skipped: bool,
     /// This boot of the machine.
     boot: [u8; 16],
+}
+
+/// The rings of a run, which a file in the log's directory names.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedRings {
+    pub(crate) run: RunId,
+    /// That file.
+    pub(crate) path: Arc<Path>,
+    /// Whether there is a snapshot of what the run's flight recorder kept, which a recovery writes after all else.
+    pub(crate) has_snapshot: bool,
 }
 
 /// The facts in the headers of a run's segments.
@@ -138,13 +148,13 @@ impl Facts {
 
     /// Notes the runs whose rings are named, as they were before the files were listed: a run has a segment before its
     /// rings are named.
-    pub(crate) fn note_rings(&mut self, rings: Vec<(RunId, Arc<Path>)>) {
+    pub(crate) fn note_rings(&mut self, rings: Vec<NamedRings>) {
         self.rings = rings;
     }
 
     /// Forgets rings whose name is gone: a recovery has ended since the files were listed.
     pub(crate) fn keep_rings(&mut self, is_named: impl Fn(&Path) -> bool) {
-        self.rings.retain(|(_, path)| is_named(path));
+        self.rings.retain(|rings| is_named(&rings.path));
     }
 
     /// Forgets which files are prepared: each look notes anew those that still are.
@@ -359,13 +369,14 @@ pub(crate) fn suspicions(facts: &Facts, ends: impl IntoIterator<Item = (u64, boo
 }
 
 /// Rings that are named, though a recovery has written a segment of their run and is not at work any more: while it
-/// is, the log is in use, and that segment is the last one. The name goes after everything else. A restart of the
-/// machine may bring it back, and there are no rings then.
+/// is, the log is in use, and that segment is the last one. The name goes after everything else, so it says nothing if
+/// there is a snapshot. A restart of the machine may bring it back, and there are no rings then.
 pub(crate) fn rings_of_recovered<'a>(
-    rings: &'a [(RunId, Arc<Path>)],
+    rings: &'a [NamedRings],
     is_left: impl Fn(&RunId) -> bool + 'a,
 ) -> impl Iterator<Item = Suspicion> + 'a {
-    rings.iter().filter(move |(id, _)| is_left(id)).map(|(_, path)| {
+    let suspicious = rings.iter().filter(move |rings| is_left(&rings.run) && !rings.has_snapshot);
+    suspicious.map(|NamedRings { path, .. }| {
         let what = "names the rings of a run whose recovery has not ended: its records are here, but perhaps not what \
                     its flight recorder kept: run `diolog recover`";
         Suspicion::new(path, what.into())
@@ -373,14 +384,16 @@ pub(crate) fn rings_of_recovered<'a>(
 }
 
 /// Rings that are named, the newest last, though their run has no segment. A run that has one speaks for itself: it has
-/// no end. In a log in use the newest may be those of a run that has not written yet.
+/// no end. If there is a snapshot, a recovery has found nothing else. In a log in use the newest may be those of a run
+/// that has not written yet.
 pub(crate) fn rings_without_run<'a>(
-    rings: &'a [(RunId, Arc<Path>)],
+    rings: &'a [NamedRings],
     is_known: impl Fn(&RunId) -> bool + 'a,
     in_use: InUse,
 ) -> impl Iterator<Item = Suspicion> + 'a {
     let ended = rings.len().saturating_sub(usize::from(in_use == InUse::Yes));
-    rings[..ended].iter().filter(move |(id, _)| !is_known(id)).map(|(_, path)| {
+    let suspicious = rings[..ended].iter().filter(move |rings| !is_known(&rings.run) && !rings.has_snapshot);
+    suspicious.map(|NamedRings { path, .. }| {
         let what = "names the rings of a run that has no segment here, and is not recovered: run `diolog recover`";
         Suspicion::new(path, what.into())
     })

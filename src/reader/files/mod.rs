@@ -7,25 +7,24 @@ mod inspect;
 mod runs;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::error::{Error, Result, is_not_found, is_of_one_file};
 use crate::format::{
-    LOCK_FILE, LogId, SNAPSHOTS_FOLDER, SegmentHeader, parse_snapshot_name, run_of_rings_file, segment_file_name,
-    segment_number,
+    LOCK_FILE, LogId, SNAPSHOTS_FOLDER, SegmentHeader, StoredRunId, crash_reason, parse_snapshot_name,
+    run_of_rings_file, segment_file_name, segment_number,
 };
 use crate::sys::{self, AtPath, LockHolder, LockState};
 
 use super::callsites::KnownCallsites;
-use super::record::RunId;
 use super::report::{Finding, InUse, Severity};
 use super::scan::{Cursor, Found, Loaded, Scanned, SegmentFile};
 
-pub(crate) use absence::{Facts, Suspicion, rings_of_recovered, rings_without_run, suspicions};
-use inspect::Naming;
+pub(crate) use absence::{Facts, NamedRings, Suspicion, rings_of_recovered, rings_without_run, suspicions};
 pub(crate) use inspect::{Inspected, Segment, misplacement};
+use inspect::{Naming, block_0_of};
 pub(crate) use runs::{Run, Sorted, log_of, sort};
 
 /// Entries of a directory without a segment that are looked at, to say what there is instead.
@@ -129,9 +128,8 @@ impl LogFiles {
         Ok(files)
     }
 
-    /// The runs whose rings a file in the directory names, with that file, the newest last. None if the directory
-    /// cannot be listed.
-    pub(crate) fn runs_with_rings(&self) -> Vec<(RunId, Arc<Path>)> {
+    /// The rings that files in the directory name, the newest last. None if the directory cannot be listed.
+    pub(crate) fn named_rings(&self) -> Vec<NamedRings> {
         if !self.is_directory {
             return Vec::new();
         }
@@ -140,7 +138,20 @@ impl LogFiles {
         runs.sort_by_cached_key(|(_, path, entry)| {
             (entry.metadata().and_then(|metadata| metadata.modified()).ok(), path.clone())
         });
-        runs.into_iter().map(|(run, path, _)| (run.into(), path.into())).collect()
+        let named = runs.into_iter().map(|(run, path, _)| NamedRings {
+            run: run.into(),
+            path: path.into(),
+            has_snapshot: self.has_crash_snapshot(run),
+        });
+        named.collect()
+    }
+
+    /// Whether a recovery has written what the flight recorder of this run kept.
+    fn has_crash_snapshot(&self, run: StoredRunId) -> bool {
+        let reason = crash_reason(run);
+        let is_for_it = |name: &OsStr| parse_snapshot_name(name).is_some_and(|(_, given)| given == reason);
+        let mut snapshots = entries(&self.root.join(SNAPSHOTS_FOLDER)).filter(|entry| is_for_it(&entry.file_name()));
+        snapshots.any(|entry| block_0_of(&entry.path()).is_some_and(|(_, header)| header.rings_of == Some(run)))
     }
 
     /// Whether the directory or file at the log's path is still the one that was opened.
@@ -239,7 +250,7 @@ impl LogFiles {
         let numbered = entries(directory).filter_map(|entry| Some((segment_number(&entry.file_name())?, entry.path())));
         let after = numbered.filter(|(number, _)| *number > index).min();
         after
-            .and_then(|(_, path)| inspect::block_0_of(&path))
+            .and_then(|(_, path)| block_0_of(&path))
             .is_some_and(|(block, header)| header.previous_segment_id == segment_id && block.sequence.get() == next)
     }
 
@@ -253,7 +264,7 @@ impl LogFiles {
         let mut others: Vec<_> = entries(&self.root).filter(is_other).collect();
         others.sort_by_key(fs::DirEntry::file_name);
         let others = others.iter().map(fs::DirEntry::path);
-        let segments = others.filter_map(|path| Some((inspect::block_0_of(&path)?.1, path)));
+        let segments = others.filter_map(|path| Some((block_0_of(&path)?.1, path)));
         segments
             .filter(|(header, _)| header.log == log && !has(header.index))
             .map(|(header, path)| {
@@ -338,7 +349,7 @@ impl LogFiles {
 }
 
 /// The entries of the directory at `path`, as far as it can be listed.
-fn entries(path: &Path) -> impl Iterator<Item = fs::DirEntry> {
+fn entries(path: &Path) -> impl Iterator<Item = fs::DirEntry> + use<> {
     fs::read_dir(path).into_iter().flatten().flatten()
 }
 

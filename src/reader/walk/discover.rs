@@ -50,7 +50,7 @@ impl Runs {
     /// Looks for files that are new, or have come into use, and adds their segments to `current`, the run that is being
     /// read, or to later runs. `may_grow`: a logger may be preparing the newest file, or writing its first block.
     pub(super) fn discover(&mut self, current: Option<&mut Run>, may_grow: bool, report: &mut Report) -> Result<()> {
-        let rings = self.files.runs_with_rings();
+        let rings = self.files.named_rings();
         let inspected = self.inspect(may_grow)?;
         if !self.files.is_at_its_path() {
             // They may be another log's.

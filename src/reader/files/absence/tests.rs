@@ -192,7 +192,11 @@ fn what_the_other_files_do_not_explain_is_suspicious() {
 #[test]
 fn rings_of_a_run_without_a_segment_are_suspicious() {
     let mut facts = facts("1a 2b");
-    let rings = |run: u8| (format::StoredRunId([run; 16]).into(), Path::new(&format!("{run}.rings")).into());
+    let rings = |run: u8| NamedRings {
+        run: format::StoredRunId([run; 16]).into(),
+        path: Path::new(&format!("{run}.rings")).into(),
+        has_snapshot: false,
+    };
     facts.note_rings(vec![rings(b'a'), rings(7)]);
     let found = |facts: &Facts, in_use| {
         let found = suspicions(facts, [(1, false), (2, true)], in_use);
@@ -202,6 +206,8 @@ fn rings_of_a_run_without_a_segment_are_suspicious() {
     assert!(found(&facts, InUse::Yes).is_empty(), "they may be those of the logger at work");
     facts.note_rings(vec![rings(7), rings(8)]);
     assert_eq!(found(&facts, InUse::Yes), [Path::new("7.rings")], "only the newest");
+    facts.note_rings(vec![NamedRings { has_snapshot: true, ..rings(7) }]);
+    assert!(found(&facts, InUse::No).is_empty(), "its recovery has found no record for the log");
     facts.note_rings(Vec::new());
     assert!(found(&facts, InUse::No).is_empty());
 }
@@ -221,13 +227,17 @@ fn rings_that_are_still_named_after_a_recovery_are_suspicious() {
     for (files, in_use, is_suspicious, claim) in cases {
         let mut facts = facts(files);
         let path: Arc<Path> = Path::new("a.rings").into();
-        facts.note_rings(vec![(format::StoredRunId([b'a'; 16]).into(), Arc::clone(&path))]);
+        let rings =
+            NamedRings { run: format::StoredRunId([b'a'; 16]).into(), path: Arc::clone(&path), has_snapshot: false };
+        facts.note_rings(vec![rings.clone()]);
         let ends: Vec<_> = facts.runs.iter().map(|run| (run.last_index, true)).collect();
         let found = suspicions(&facts, ends.clone(), in_use);
         assert_eq!(found.iter().any(|found| found.path == path), is_suspicious, "{claim}: {files}: {found:?}");
         assert_eq!(found.len(), usize::from(is_suspicious), "{claim}: {files}");
         facts.keep_rings(|_| false);
-        assert_eq!(suspicions(&facts, ends, in_use), [], "{claim}: it has ended since: {files}");
+        assert_eq!(suspicions(&facts, ends.clone(), in_use), [], "{claim}: it has ended since: {files}");
+        facts.note_rings(vec![NamedRings { has_snapshot: true, ..rings }]);
+        assert_eq!(suspicions(&facts, ends, in_use), [], "{claim}: the snapshot is there: {files}");
     }
 }
 
