@@ -81,6 +81,11 @@ impl Opening {
         engine: Option<EngineRings>,
     ) -> Result<Arc<Shared>> {
         let Config { level, listeners, listener_queue_bytes, path, service, .. } = &self.settings.config;
+        // Before there is a file: what may be refused for want of a thread or a descriptor leaves nothing then.
+        #[cfg(feature = "signals")]
+        if self.settings.config.rotate_on_hangup {
+            ends::prepare_for_hangup().map_err(|source| Error::io("handle SIGHUP for", path, source))?;
+        }
         let gate = Gate::new(level.level() as u8).map_err(|source| Error::io("map a page for", path, source))?;
         let clock = self.hooks.clock.unwrap_or_else(Clock::detect);
         let (listening, taps) = Listening::begin(listeners, *listener_queue_bytes, clock, path, service)?;
@@ -131,7 +136,8 @@ impl Opening {
             wrap_device: hooks.wrap_device,
         })?;
         ends::drain_at_exit(&shared);
-        // After all that can refuse the log, because it holds for the whole process from now on.
+        // After all that can refuse the log, because it holds for the whole process from now on. It is refused only if
+        // the system knows no such signal.
         #[cfg(feature = "signals")]
         if shared.settings.config.rotate_on_hangup
             && let Err(source) = ends::rotate_on_hangup()

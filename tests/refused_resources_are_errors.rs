@@ -4,10 +4,11 @@
 
 mod support;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use diolog::{Config, DevicePreference, Error, Level, Logger, Outcome, Reader, Verdict};
+use diolog::{Config, DevicePreference, Error, Level, Logger, Outcome, Reader, RingMemory, Verdict};
 use support::os;
 
 fn entries(directory: &Path) -> usize {
@@ -235,33 +236,62 @@ fn assert_untouched(root: &Path, directory_was_there: bool, why: &dyn std::fmt::
     assert!(!directory_was_there || entries(&log) == 0, "{why}: {:?}", std::fs::read_dir(&log));
 }
 
+/// The files of a log that is there, by name, and how it verifies; `None` if there is none.
+fn state(log: &Path) -> Option<(Vec<OsString>, Option<Verdict>)> {
+    let entries = std::fs::read_dir(log).ok()?;
+    let mut names: Vec<_> = entries.map(|entry| entry.expect("readable").file_name()).collect();
+    names.sort();
+    let verdict = (!names.is_empty()).then(|| diolog::verify(log).expect("a log").verdict);
+    Some((names, verdict))
+}
+
 #[test]
 fn a_refused_descriptor_is_an_error() {
     if support::child::ran_in_child("a_refused_descriptor_is_an_error") {
         return;
     }
     let root = support::child_directory();
-    for (round, directory_is_there) in [false, true].into_iter().enumerate() {
-        let root = root.join(round.to_string());
-        std::fs::create_dir(&root).expect("writable");
-        let path = root.join("log");
-        if directory_is_there {
-            std::fs::create_dir(&path).expect("writable");
+    let tmpfs = support::rings::on_tmpfs();
+    let shared = RingMemory::Shared(tmpfs.path().to_owned());
+    // Each needs other descriptors. The last one is for the whole process.
+    let configure: [(&str, &dyn Fn(Config) -> Config); 5] = [
+        ("defaults", &|config| config),
+        ("buffered", &|config| config.device(DevicePreference::Buffered)),
+        ("shared", &|config| config.ring_memory(shared.clone()).flight_recorder(64 << 10)),
+        ("snapshots", &|config| config.flight_recorder(64 << 10).snapshot_on_panic(true)),
+        #[cfg(feature = "signals")]
+        ("hangup", &|config| config.rotate_on_hangup(true)),
+        #[cfg(not(feature = "signals"))]
+        ("defaults", &|config| config),
+    ];
+    let befores = ["nothing", "a directory", "a log"];
+    for ((name, configure), before) in configure.iter().flat_map(|case| befores.map(|before| (case, before))) {
+        let path = root.join(format!("{name}, {before}")).join("log");
+        std::fs::create_dir(path.parent().expect("a directory")).expect("writable");
+        match before {
+            "nothing" => {}
+            "a directory" => std::fs::create_dir(&path).expect("writable"),
+            _ => use_and_close(&Logger::open(support::config(&path)).expect("a log")),
         }
+        let expected = state(&path);
         let mut refusals = 0;
         let logger = (3..100).find_map(|limit| {
             os::set_limit(libc::RLIMIT_NOFILE, limit);
-            let opened = Logger::open(support::config(&path));
+            let opened = Logger::open(configure(support::config(&path)));
             os::set_limit(libc::RLIMIT_NOFILE, 1000);
             match opened {
                 Ok(logger) => return Some(logger),
-                Err(error) => assert_untouched(&root, directory_is_there, &format_args!("limit {limit}: {error}")),
+                Err(error) => {
+                    assert_eq!(state(&path), expected, "{name}, {before}, limit {limit}: {error}");
+                    assert_eq!(entries(tmpfs.path()), 0, "{name}, {before}, limit {limit}: {error}");
+                }
             }
             refusals += 1;
             None
         });
         use_and_close(&logger.expect("a limit that is enough"));
-        assert!(refusals > 2, "a log needs descriptors");
+        let refusals_min = if *name == "defaults" { 3 } else { 1 };
+        assert!(refusals >= refusals_min, "{name}, {before}: a log needs descriptors: {refusals}");
     }
 }
 

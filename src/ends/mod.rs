@@ -21,4 +21,4 @@ pub use panic::{flush_on_panic, flush_on_panic_within};
 #[cfg(feature = "signals")]
 pub use signals::drain_on_signals;
 #[cfg(feature = "signals")]
-pub(crate) use signals::rotate_on_hangup;
+pub(crate) use signals::{prepare_for_hangup, rotate_on_hangup};

@@ -139,10 +139,18 @@ pub fn drain_on_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes what [`rotate_on_hangup`] needs. Signals have the same effects as before.
+///
+/// # Errors
+/// The system refuses a thread or a pipe.
+pub(crate) fn prepare_for_hangup() -> io::Result<()> {
+    lock(STATE.get_or_make()).watcher().map(drop)
+}
+
 /// Makes SIGHUP rotate the open logs that ask for it, unless the program ignores or handles it.
 ///
 /// # Errors
-/// The system refuses a thread, a pipe or the handler.
+/// The system refuses the handler, or what was not [prepared](prepare_for_hangup).
 pub(crate) fn rotate_on_hangup() -> io::Result<()> {
     let mut state = lock(STATE.get_or_make());
     if state.rotates {
