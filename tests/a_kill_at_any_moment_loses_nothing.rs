@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use diolog::{Config, Logger, Overflow, Recovery, RecoveryOutcome, RingMemory, Verdict};
+use diolog::{Config, Logger, Overflow, Recovery, RecoveryOutcome, RingMemory, SegmentInfo, Verdict};
 use support::lives::{self, Found, Told};
 use support::os;
 use support::random::{Random, seeds};
@@ -91,9 +91,11 @@ fn config(log: &Path, life: u64, rings: Rings<'_>) -> Config {
         .snapshots_max(u64::MAX)
 }
 
-/// What a life notes of where it is: nothing, that it opens its log, or that the log is open.
+/// What a life notes of where it is: nothing, that it opens its log, that the log is open, or that it has asked for
+/// another segment, which has not begun as far as it knows.
 const OPENING: u64 = 1;
 const OPEN: u64 = 2;
+const ROTATING: u64 = 3;
 
 /// Where the life with this number is, in a file in `directory`.
 fn place_of_life(directory: &Path, life: u64) -> &'static AtomicU64 {
@@ -108,6 +110,31 @@ struct Moments {
     opening: u64,
     /// Of these, before a recovery had ended that was a part of that: the log still names the rings.
     recovering: u64,
+    /// Between the call that asks for a rotation and the next segment.
+    rotating: u64,
+    /// While the next segment's file was being prepared, for a rotation or in advance.
+    preparing: u64,
+    /// While the writer entered a segment: the newest one, which is not its run's first, holds its header alone.
+    entering: u64,
+}
+
+impl Moments {
+    /// Counts a kill of a process with an open log, also by the files that it has left.
+    fn count_open(&mut self, place: u64, log: &Path) {
+        self.rotating += u64::from(place == ROTATING);
+        self.preparing += u64::from(log.join("spare.tmp").exists());
+        let segments = diolog::info(log).expect("a log").segments;
+        let is_entered = |[before, last]: &[SegmentInfo; 2]| last.run == before.run && last.blocks == 0;
+        self.entering += u64::from(segments.last_chunk().is_some_and(is_entered));
+    }
+
+    fn add(&mut self, other: Moments) {
+        self.opening += other.opening;
+        self.recovering += other.recovering;
+        self.rotating += other.rotating;
+        self.preparing += other.preparing;
+        self.entering += other.entering;
+    }
 }
 
 /// A life: logs until it is killed.
@@ -120,7 +147,17 @@ fn live_until_killed(directory: &Path, task: &Task<'_>) -> ! {
     // Otherwise the parent finds another end than a kill.
     assert!(logger.recovery().iter().all(is_whole), "{:#?}", logger.recovery());
     place.store(OPEN, Ordering::SeqCst);
-    lives::live(logger, life, &Told::of(directory, life), || true);
+    let (figures, mut segments) = (logger.clone(), 0);
+    lives::live(logger, life, &Told::of(directory, life), |rotates| {
+        let begun = figures.stats().segments;
+        if rotates {
+            segments = begun;
+            place.store(ROTATING, Ordering::SeqCst);
+        } else if begun > segments {
+            place.store(OPEN, Ordering::SeqCst);
+        }
+        true
+    });
     unreachable!("it is killed");
 }
 
@@ -172,9 +209,13 @@ fn lives_of_a_log(seed: u64, shortest_micros: u64, test: &str, rings: Rings<'_>)
         let delay = Duration::from_micros(micros + random.below(micros));
         let output = support::run_child(test, &Task { life, delay, rings }.role(), directory.path());
         assert_eq!(output.status.signal(), Some(libc::SIGKILL), "seed {seed}, life {life}: {output:?}");
-        if place_of_life(directory.path(), life).load(Ordering::SeqCst) == OPENING {
-            moments.opening += 1;
-            moments.recovering += u64::from(named.iter().any(|name| name.exists()));
+        match place_of_life(directory.path(), life).load(Ordering::SeqCst) {
+            OPENING => {
+                moments.opening += 1;
+                moments.recovering += u64::from(named.iter().any(|name| name.exists()));
+            }
+            place @ (OPEN | ROTATING) => moments.count_open(place, &log),
+            _ => {}
         }
         // Sometimes the next process finds the log as this one has left it.
         if life + 1 < KILLS_OF_A_LOG && random.one_in(2) {
@@ -205,8 +246,7 @@ fn kill_again_and_again(test: &str, rings: fn(&Path) -> Rings<'_>) {
             let tmpfs = support::rings::on_tmpfs();
             let (found, moments) = lives_of_a_log(seed, shortest_micros, test, rings(tmpfs.path()));
             (logs, records) = (logs + 1, records + found.records);
-            sum.opening += moments.opening;
-            sum.recovering += moments.recovering;
+            sum.add(moments);
             if found.records > KILLS_OF_A_LOG || shortest_micros > 2_000 {
                 break;
             }
@@ -216,10 +256,12 @@ fn kill_again_and_again(test: &str, rings: fn(&Path) -> Rings<'_>) {
     }
     let (kills, seconds) = (logs * KILLS_OF_A_LOG, begun.elapsed().as_secs_f64());
     let kind = rings(Path::new("")).kind();
-    let Moments { opening, recovering } = sum;
-    let head = "| rings | kills | opening | recovering | records | lost | twice | torn | seconds |";
-    let row = format!("| {kind} | {kills} | {opening} | {recovering} | {records} | 0 | 0 | 0 | {seconds:.0} |");
-    writeln!(std::io::stderr(), "{head}\n{}|\n{row}", "|---".repeat(9)).expect("open");
+    let Moments { opening, recovering, rotating, preparing, entering } = sum;
+    let heads = "opening | recovering | rotating | preparing | entering";
+    let head = format!("| rings | kills | {heads} | records | lost | twice | torn | seconds |");
+    let moments = format!("{opening} | {recovering} | {rotating} | {preparing} | {entering}");
+    let row = format!("| {kind} | {kills} | {moments} | {records} | 0 | 0 | 0 | {seconds:.0} |");
+    writeln!(std::io::stderr(), "{head}\n{}|\n{row}", "|---".repeat(12)).expect("open");
     assert!(records > kills, "{records} records: most were killed too early");
 }
 

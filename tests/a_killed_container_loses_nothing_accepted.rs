@@ -83,11 +83,11 @@ fn run(task: &Task<'_>) {
     if let Task::GoOn = task {
         let [recovery] = logger.recovery() else { panic!("{:?}", logger.recovery()) };
         assert_eq!(recovery.outcome, RecoveryOutcome::Complete, "{recovery}");
-        lives::live(logger, 1, &Told::of(&directory, 1), || false);
+        lives::live(logger, 1, &Told::of(&directory, 1), |_| false);
         return assert_eq!(support::rings::in_directory(&directory.join(RINGS)), Vec::<PathBuf>::new());
     }
     let mut flushes = 0;
-    lives::live(logger, 0, &Told::of(&directory, 0), || {
+    lives::live(logger, 0, &Told::of(&directory, 0), |_| {
         flushes += 1;
         if flushes == FLUSHES {
             println!("\nlogging");

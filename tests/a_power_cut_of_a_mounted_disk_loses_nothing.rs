@@ -60,7 +60,7 @@ fn live(life: u64) {
         std::io::stdin().read_line(&mut answer).expect("from the parent");
         answer == "go on\n"
     };
-    lives::live(logger, life, &Told::of(&directory, life), ask);
+    lives::live(logger, life, &Told::of(&directory, life), |_| ask());
     ask();
 }
 

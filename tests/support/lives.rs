@@ -69,8 +69,8 @@ fn log(own: &Producer, level: Level, life: u64, producer: usize, number: u64) ->
 }
 
 /// A life: logs, flushes, rotates, and if there is a flight recorder takes snapshots, until `goes_on`, which is called
-/// after each flush, says that it does not, and closes the log.
-pub(crate) fn live(logger: Logger, life: u64, told: &Told, mut goes_on: impl FnMut() -> bool) {
+/// after each flush and is told whether a rotation follows, says that it does not, and closes the log.
+pub(crate) fn live(logger: Logger, life: u64, told: &Told, mut goes_on: impl FnMut(bool) -> bool) {
     let has_recorder = logger.stats().recorder.is_some();
     let ends = &AtomicBool::new(false);
     // Also if this thread panics.
@@ -115,10 +115,11 @@ pub(crate) fn live(logger: Logger, life: u64, told: &Told, mut goes_on: impl FnM
             let accepted = told.accepted();
             logger.flush().expect("a disk that works");
             told.are_durable(accepted);
-            if !goes_on() {
+            let rotates = turn.is_multiple_of(4);
+            if !goes_on(rotates) {
                 break;
             }
-            if turn.is_multiple_of(4) {
+            if rotates {
                 logger.rotate().expect("an open log");
             }
             if has_recorder && turn.is_multiple_of(3) {
