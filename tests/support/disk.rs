@@ -131,7 +131,14 @@ pub(crate) fn shut_down(disk: &Path) -> Result<(), String> {
 
 /// Mounts the image of [`on_a_disk`] again in the place of the one that was shut down.
 pub(crate) fn mount_again(disk: &Path) {
+    while_unmounted(disk, |_| ());
+}
+
+/// Unmounts the file system of [`on_a_disk`], calls `change` with its image, and mounts it again.
+pub(crate) fn while_unmounted<R>(disk: &Path, change: impl FnOnce(&Path) -> R) -> R {
     run(Command::new("umount").arg("--lazy").arg(disk)).expect("it is mounted");
     let image = disk.parent().expect("beside the image").join("image");
+    let changed = change(&image);
     run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(disk)).expect("it was mounted before");
+    changed
 }

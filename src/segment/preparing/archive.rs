@@ -226,7 +226,8 @@ impl Archive {
         stop: &impl Fn(RemovalProgress) -> bool,
     ) -> Result<Option<Held>> {
         let mut unknown_from = u64::MAX;
-        for (number, _) in self.files()? {
+        for (number, entry) in self.files()? {
+            unknown_from = unknown_from.min(self.note_unexamined(number, newest, entry));
             if !self.ours.contains(&number) && number <= newest && !self.strangers.contains(&number) {
                 if stop(*progress) {
                     return Ok(None);
@@ -243,7 +244,13 @@ impl Archive {
             }
         }
         // List them again: cutting has changed their sizes.
-        let mut ours: Vec<_> = self.files()?.into_iter().filter(|(number, _)| self.ours.contains(number)).collect();
+        let mut ours = Vec::new();
+        for (number, entry) in self.files()? {
+            match entry {
+                Ok(entry) if self.ours.contains(&number) => ours.push((number, entry)),
+                entry => unknown_from = unknown_from.min(self.note_unexamined(number, newest, entry)),
+            }
+        }
         ours.sort_by_key(|(number, _)| *number);
         let ages = self.ages(&ours);
         let held =
@@ -292,13 +299,30 @@ impl Archive {
         true
     }
 
-    /// The regular files with a segment's name.
-    fn files(&self) -> Result<Vec<(u64, DirectoryEntry)>> {
+    /// Notes file `number` if it could not be examined, unless it is no segment of this log. Returns the number from
+    /// which on no segment may be removed: to remove one after that file could leave a gap in the log.
+    fn note_unexamined(&mut self, number: u64, newest: u64, entry: io::Result<DirectoryEntry>) -> u64 {
+        let Err(source) = entry else { return u64::MAX };
+        if number > newest || self.strangers.contains(&number) {
+            return u64::MAX;
+        }
+        let path = self.location.directory().path_of(&segment_file_name(number));
+        self.note_stuck(Error::io("query", &path, source));
+        number
+    }
+
+    /// The regular files with a segment's name, and those that cannot be examined now.
+    fn files(&self) -> Result<Vec<(u64, io::Result<DirectoryEntry>)>> {
         let directory = self.location.directory();
         let names = directory.names().map_err(|source| Error::io("list", directory.path(), source))?;
         let numbers = names.iter().filter_map(|name| segment_number(name));
-        let entry = |number| Some((number, directory.entry(&segment_file_name(number)).ok()?));
-        Ok(numbers.filter_map(entry).filter(|(_, entry)| entry.is_file).collect())
+        let entry = |number| match directory.entry(&segment_file_name(number)) {
+            Ok(entry) => entry.is_file.then_some((number, Ok(entry))),
+            // Removed since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some((number, Err(error))),
+        };
+        Ok(numbers.filter_map(entry).collect())
     }
 
     /// Inspects file `number`, and notes whether it is a segment of this log. Returns its content if it is a segment of
