@@ -50,8 +50,7 @@ class Block:
         self.newer = magic != b"DLB1" or self.flags & INCOMPATIBLE != 0 or not in_range
         payload = data[offset + 64:offset + 64 + valid]
         self.payload = payload if not self.newer and crc32c(payload) == self.payload_crc else None
-        if self.capacity == 0 or self.capacity % GRID:
-            self.capacity = GRID
+        self.capacity = GRID if self.capacity == 0 or self.capacity % GRID else self.capacity
 
 
 def blocks(data, offset, segment_id, other_than=None):
@@ -261,13 +260,14 @@ def runs_of(segments):
     return runs.values()
 
 
-def lines(run):
-    """The records of a run, in order."""
+def lines(run, kept):
+    """The records of a run, in order. A segment of `kept` after it may say that retention was set."""
     found = [block for segment in run for block in segment.blocks]
     good = {block.number: block for block in found if block.payload is not None}  # one copy of each
     notes["newer"] += sum(block.newer for block in found)
     heads = [segment for segment in run if segment.run] or run
-    begin = min(segment.first for segment in heads) if any(segment.flags & RETIRES for segment in heads) else 0
+    later = [segment for segment in kept if segment.run and segment.index > run[-1].index]
+    begin = min(segment.first for segment in heads) if any(other.flags & RETIRES for other in heads + later) else 0
     notes["missing"] += len(set(range(begin, max(numbers(*run), default=-1) + 1)) - good.keys())
     notes["unclosed"] += not any(block.flags & CLEAN_END for block in good.values())
     firsts = [min(numbers(segment), default=segment.first) for segment in run]
@@ -290,8 +290,8 @@ def main():
         number = re.fullmatch(r"(\d{8}|[1-9]\d{8,})\.dlog", path.name)
         if number and path.is_file() and not path.is_symlink():
             segments.extend(segments_of(int(number[1]), path.read_bytes()))
-    for run in runs_of(list(own(segments))):
-        sys.stdout.buffer.writelines(line + b"\n" for line in lines(run))
+    for run in runs_of(kept := list(own(segments))):
+        sys.stdout.buffer.writelines(line + b"\n" for line in lines(run, kept))
     if any(notes.values()):
         print(", ".join(f"{count} {what}" for what, count in notes.items()), file=sys.stderr)
     sys.exit(3 if notes["newer"] else 1 if any(notes.values()) else 0)

@@ -515,6 +515,32 @@ fn a_damaged_header_costs_no_record_and_is_unconfirmed_to_both_readers() {
     compare_with_the_script(&log, &expected, 0);
 }
 
+#[test]
+fn segments_that_are_gone_are_judged_alike_by_both_readers() {
+    /// Whether the first run and the second one have retention, the segment that is gone, the verdict, and the script's
+    /// status.
+    type Case = ([bool; 2], u64, Verdict, i32);
+    let cases: [Case; 5] = [
+        ([false, false], 1, Verdict::Unconfirmed, 1),
+        ([true, false], 1, Verdict::Clean, 0),
+        ([false, true], 1, Verdict::Clean, 0),
+        ([true, true], 2, Verdict::Lost, 1),
+        // A whole run: the script looks at blocks alone.
+        ([false, false], 4, Verdict::Unconfirmed, 0),
+    ];
+    for (retention, gone, verdict, status) in cases {
+        let directory = support::directory();
+        let log = directory.path().join("log");
+        let config = |has_retention| if has_retention { small(&log).retain_segments(100) } else { small(&log) };
+        for (has_retention, segments) in retention.into_iter().zip([3, 1]).chain([(retention[1], 1)]) {
+            support::segments::run(config(has_retention), segments);
+        }
+        fs::remove_file(support::segments::file(&log, gone)).expect("there");
+        assert_eq!(verify(&log).expect("a log").verdict, verdict, "{retention:?}, {gone}");
+        compare_with_the_script(&log, &messages(&log).0, status);
+    }
+}
+
 /// Compares the script's output and its exit status, if there is Python.
 fn compare_with_the_script(log: &Path, expected: &[u8], status: i32) {
     if let Some(printed) = output_of_the_script(log, status) {
