@@ -229,11 +229,17 @@ fn rings_of_ended_threads_make_room_for_those_of_another_size() {
     logger.close().expect("a clean end");
 }
 
-/// Asserts that `root` is as it was before a log was refused there: empty, or with an empty directory for the log.
-fn assert_untouched(root: &Path, directory_was_there: bool, why: &dyn std::fmt::Display) {
-    let log = root.join("log");
-    assert_eq!(entries(root), usize::from(directory_was_there), "{why}");
-    assert!(!directory_was_there || entries(&log) == 0, "{why}: {:?}", std::fs::read_dir(&log));
+/// What may be at a log's path before it is opened.
+const BEFORES: [&str; 3] = ["nothing", "a directory", "a log"];
+
+/// Makes the directory `root`, and in it what is there `before` a log is opened.
+fn prepare(root: &Path, before: &str) {
+    std::fs::create_dir(root).expect("writable");
+    match before {
+        "nothing" => {}
+        "a directory" => std::fs::create_dir(root.join("log")).expect("writable"),
+        _ => use_and_close(&Logger::open(support::config(root.join("log"))).expect("a log")),
+    }
 }
 
 /// The files of a log that is there, by name, and how it verifies; `None` if there is none.
@@ -264,15 +270,10 @@ fn a_refused_descriptor_is_an_error() {
         #[cfg(not(feature = "signals"))]
         ("defaults", &|config| config),
     ];
-    let befores = ["nothing", "a directory", "a log"];
-    for ((name, configure), before) in configure.iter().flat_map(|case| befores.map(|before| (case, before))) {
-        let path = root.join(format!("{name}, {before}")).join("log");
-        std::fs::create_dir(path.parent().expect("a directory")).expect("writable");
-        match before {
-            "nothing" => {}
-            "a directory" => std::fs::create_dir(&path).expect("writable"),
-            _ => use_and_close(&Logger::open(support::config(&path)).expect("a log")),
-        }
+    for ((name, configure), before) in configure.iter().flat_map(|case| BEFORES.map(|before| (case, before))) {
+        let root = root.join(format!("{name}, {before}"));
+        let path = root.join("log");
+        prepare(&root, before);
         let expected = state(&path);
         let mut refusals = 0;
         let logger = (3..100).find_map(|limit| {
@@ -306,7 +307,7 @@ fn a_file_size_limit_that_leaves_no_room_is_an_error_and_no_signal() {
         os::set_limit(libc::RLIMIT_FSIZE, limit);
         let error = Logger::open(support::config(root.join("log"))).expect_err("no room for a block");
         assert!(matches!(error, Error::InvalidConfig { setting: "block_bytes", .. }), "{error}");
-        assert_untouched(&root, false, &error);
+        assert_eq!(entries(&root), 0, "{error}");
     }
     os::set_limit(libc::RLIMIT_FSIZE, u64::MAX);
     use_and_close(&Logger::open(support::config(root.join("log"))).expect("no limit"));
@@ -341,27 +342,37 @@ fn a_refused_system_call_is_survived_or_is_an_error() {
         ("statx", libc::SYS_statx),
         ("unshare", libc::SYS_unshare),
     ];
+    let tmpfs = support::rings::on_tmpfs();
+    let configure = |config: Config, is_shared: bool| match is_shared {
+        true => config.ring_memory(RingMemory::Shared(tmpfs.path().to_owned())).flight_recorder(64 << 10),
+        false => config,
+    };
     for (name, call) in calls {
         for errno in [libc::EIO, libc::ENOSYS, libc::EPERM] {
-            for directory_is_there in [false, true] {
-                let root = root.join(format!("{name}-{errno}-{directory_is_there}"));
-                std::fs::create_dir(&root).expect("writable");
-                if directory_is_there {
-                    std::fs::create_dir(root.join("log")).expect("writable");
-                }
+            for (before, is_shared) in BEFORES.into_iter().flat_map(|before| [(before, false), (before, true)]) {
+                let what = format!("{before}, {name} fails with {errno}, shared rings: {is_shared}");
+                let root = root.join(&what);
+                let path = root.join("log");
+                prepare(&root, before);
+                let expected = state(&path);
                 let status = os::fork(|| {
                     os::filter_system_calls(os::Who::AllThreads, &[call], os::Fate::Fails(errno), os::Fate::Allowed);
-                    let config = support::config(root.join("log")).close_deadline(Duration::from_millis(200));
-                    if let Ok(logger) = Logger::open(config) {
+                    let config = support::config(&path).close_deadline(Duration::from_millis(200));
+                    if let Ok(logger) = Logger::open(configure(config, is_shared)) {
                         // It may not become durable, but it ends.
                         logger.log(Level::Info, "a record");
                         let _ = logger.close();
                         std::fs::write(root.join("opened"), "").expect("writable");
                     }
                 });
-                assert_eq!(status, 0, "{name} fails with {errno}");
+                assert_eq!(status, 0, "{what}");
                 if !root.join("opened").exists() {
-                    assert_untouched(&root, directory_is_there, &format_args!("{name} fails with {errno}"));
+                    assert_eq!(state(&path), expected, "{what}");
+                    assert_eq!(entries(tmpfs.path()), 0, "{what}");
+                }
+                // An open log that cannot be written is left with its rings.
+                for entry in std::fs::read_dir(tmpfs.path()).expect("readable") {
+                    std::fs::remove_file(entry.expect("readable").path()).expect("ours");
                 }
             }
         }
