@@ -11,12 +11,14 @@ use crate::letters::is_unsafe_to_show;
 /// chance. It is if it is not UTF-8, and has control characters that text does not have.
 ///
 /// A backslash is not escaped, for the sake of paths: the text cannot be unescaped. JSON can.
+#[cfg_attr(not(feature = "unstable"), expect(unreachable_pub, reason = "public with the feature alone"))]
 #[inline]
 pub fn text(message: &[u8], out: &mut Vec<u8>) {
     if is_plain(message) { out.extend_from_slice(message) } else { escape(message, out) }
 }
 
 /// Whether every byte is printable ASCII, so that nothing has to be escaped.
+#[cfg_attr(not(feature = "unstable"), expect(unreachable_pub, reason = "public with the feature alone"))]
 #[inline]
 pub fn is_plain(message: &[u8]) -> bool {
     // Without an early return within a piece, so that the compiler can vectorise the loop.
