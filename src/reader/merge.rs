@@ -179,9 +179,9 @@ struct Standing {
 
 /// The gaps that have not been given out.
 #[derive(Debug, Default)]
-struct Gaps {
+pub(super) struct Gaps {
     /// Their number, in all streams and after them.
-    count: usize,
+    pub(super) count: usize,
     /// Those after a producer's last record, by a time that is not before it, and the producer.
     trailing: BTreeMap<Key, VecDeque<SequenceGap>>,
     /// The last time in any block of the run so far.
@@ -216,7 +216,7 @@ pub(super) struct Merge {
     pub(super) blocks: Blocks,
     streams: Streams,
     standing: Standing,
-    gaps: Gaps,
+    pub(super) gaps: Gaps,
     /// How blocks contradict themselves, as sentences, since this was taken last.
     pub(super) faults: Vec<String>,
     /// Records passed over since this was taken last.
@@ -333,12 +333,6 @@ impl Merge {
             self.gaps.count -= 1;
             Some((gap, stream.head.timestamp_ns))
         })
-    }
-
-    /// How many gaps have not been given out.
-    #[inline]
-    pub(super) fn gaps(&self) -> usize {
-        self.gaps.count
     }
 
     /// Whether there are gaps after the last records of producers.

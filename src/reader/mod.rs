@@ -89,7 +89,7 @@ impl ReadOptions {
         Ok(Reader {
             walk,
             merge: Merge::default(),
-            progress: Progress::Reading { complete_below_ns: 0 },
+            progress: Progress::BEGUN,
             caller: Caller::Unknown,
             gaps: VecDeque::new(),
             text: Text::default(),
@@ -130,6 +130,9 @@ enum Progress {
 }
 
 impl Progress {
+    /// Nothing has been read, so any time may come.
+    const BEGUN: Progress = Progress::Reading { complete_below_ns: 0 };
+
     /// The time below which no record comes later; `None` if none comes at all.
     #[inline(always)]
     fn limit_ns(self) -> Option<u64> {
@@ -332,7 +335,7 @@ impl Reader {
     fn selects(&mut self, ready: &Ready) -> bool {
         let Some(mut selection) = self.selection.take() else { return true };
         self.text.clear();
-        let takes = selection.takes(&self.record(ready));
+        let takes = selection.takes(&self.merge.record(ready, &self.text, &self.walk.context));
         self.selection = Some(selection);
         takes
     }
@@ -353,11 +356,6 @@ impl Reader {
         record
     }
 
-    #[inline]
-    fn record(&self, ready: &Ready) -> RecordRef<'_> {
-        self.merge.record(ready, &self.text, &self.walk.context)
-    }
-
     /// Notes what the caller takes. If that is records alone, no gaps are kept.
     fn note_caller(&mut self, caller: Caller) {
         if std::mem::replace(&mut self.caller, caller) == caller {
@@ -373,7 +371,7 @@ impl Reader {
     /// Whether gaps have been found and not been given out.
     #[inline(always)]
     fn has_gaps(&self) -> bool {
-        self.merge.gaps() + self.gaps.len() > 0
+        self.merge.gaps.count + self.gaps.len() > 0
     }
 
     /// Waits until there is a record to read, or a gap if the caller takes gaps, for at most `timeout`, and returns
@@ -400,7 +398,7 @@ impl Reader {
                 } else {
                     self.walk.look_for_more()?;
                 }
-                self.begin_reading();
+                self.progress = Progress::BEGUN;
             }
             while let Some(ready) = self.load_ready()? {
                 if takes_gaps && self.has_gaps() || self.takes(&ready) {
@@ -438,7 +436,7 @@ impl Reader {
             return Ok(false);
         }
         if !self.follow(timeout)? && self.walk.skip_awaited()? {
-            self.begin_reading();
+            self.progress = Progress::BEGUN;
         }
         Ok(true)
     }
@@ -482,7 +480,7 @@ impl Reader {
                         self.gaps.push_back(Gap::of(gap, ns, &self.walk.context));
                     }
                     self.merge.start_run();
-                    self.begin_reading();
+                    self.progress = Progress::BEGUN;
                 }
                 Progress::End => {
                     self.count_passed_over();
@@ -490,10 +488,6 @@ impl Reader {
                 }
             }
         }
-    }
-
-    fn begin_reading(&mut self) {
-        self.progress = Progress::Reading { complete_below_ns: 0 };
     }
 
     fn load(&mut self) -> Result<()> {
