@@ -287,6 +287,64 @@ fn several_runs_whose_segments_are_removed_before_their_recovery_are_recovered_i
 }
 
 #[test]
+fn what_was_overwritten_before_the_first_block_was_not_dropped() {
+    const TEST: &str = "what_was_overwritten_before_the_first_block_was_not_dropped";
+    let path = |directory: &Path| directory.join("log");
+    if let Some(place) = support::role() {
+        let config = config(&path(&child_directory()), Path::new(&place)).overflow(Overflow::OverwriteOldest);
+        let logger = Logger::open(config.ring_bytes(4096)).expect("a log");
+        let producer = logger.producer().expect("a ring");
+        let outcomes = (0..180).map(|number| producer.log(Level::Info, format!("order {number}")));
+        let dropped = outcomes.filter(|outcome| *outcome == Outcome::Dropped).count();
+        fs::write(child_directory().join("dropped"), dropped.to_string()).expect("written");
+        std::process::abort();
+    }
+    // It depends on the writer thread what it had taken by then.
+    for _ in 0..8 {
+        let (directory, place) = (support::directory(), rings::on_tmpfs());
+        dies(TEST, place.path().to_str().expect("in ASCII"), directory.path());
+        let dropped = fs::read_to_string(directory.path().join("dropped")).expect("noted");
+        let recoveries = diolog::recover(path(directory.path()), None).expect("a log");
+        assert!(are_complete(&recoveries) && recoveries.len() == 1, "{recoveries:?}");
+        let report = verify(path(directory.path())).expect("readable").report;
+        let [run] = &report.runs[..] else { panic!("{report:#?}") };
+        let [producer] = &run.producers[..] else { panic!("{report:#?}") };
+        assert_eq!((producer.dropped.to_string(), report.findings.len()), (dropped, 0), "{report:#?}");
+        let accounted = producer.records + producer.dropped + producer.overwritten;
+        let is_whole = accounted == 180;
+        assert_eq!(run.clean_end, is_whole, "{report:#?}");
+    }
+}
+
+#[test]
+fn a_ring_file_that_another_one_has_replaced_is_left_until_it_is_back() {
+    const TEST: &str = "a_ring_file_that_another_one_has_replaced_is_left_until_it_is_back";
+    if support::role().is_some() {
+        let place = fs::read_link(child_directory().join("place")).expect("a link");
+        record_and_die(&child_directory().join("log"), &place);
+    }
+    let logs = [(); 2].map(|()| (support::directory(), rings::on_tmpfs()));
+    for (directory, place) in &logs {
+        std::os::unix::fs::symlink(place.path(), directory.path().join("place")).expect("a link");
+        dies(TEST, "die", directory.path());
+    }
+    let [(directory, place), (_, other)] = &logs;
+    let (own, other) = (rings::the_one_in(place.path()), rings::the_one_in(other.path()));
+    fs::rename(&own, place.path().join("own")).expect("renamed");
+    copy([other], place.path());
+    let replaced = rings::the_one_in(place.path());
+    fs::rename(&replaced, &own).expect("renamed");
+    let path = directory.path().join("log");
+    let recoveries = diolog::recover(&path, None).expect("a log");
+    assert_eq!(recoveries[0].outcome, RecoveryOutcome::Left, "{recoveries:?}");
+    assert!(recoveries[0].to_string().contains("not of the one in its name"), "{}", recoveries[0]);
+    fs::rename(place.path().join("own"), &own).expect("renamed");
+    let recoveries = diolog::recover(&path, None).expect("a log");
+    assert!(are_complete(&recoveries) && recoveries.len() == 1, "{recoveries:?}");
+    assert_eq!(messages(&path), numbered("order", 0..300));
+}
+
+#[test]
 fn a_run_that_is_recovered_after_the_next_one_loses_nothing_for_a_follower_or_by_retention() {
     const TEST: &str = "a_run_that_is_recovered_after_the_next_one_loses_nothing_for_a_follower_or_by_retention";
     if support::role().is_some() {

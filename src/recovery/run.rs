@@ -18,6 +18,7 @@ use super::bounds::Patience;
 use super::missing::{DeadRun, write_missing};
 use super::report::{OrStop, Recovery, RecoveryOutcome, Stop};
 use super::ring_file::{DeadRingFile, NotOpened, RingsState};
+use crate::crash::layout::process_of_ring_file;
 use crate::crash::link::Link;
 use crate::error::{Error, Result};
 use crate::format::StoredRunId;
@@ -140,6 +141,11 @@ fn try_to_recover(
         Err(NotOpened::Missing) => return Err(Stop::Left(format!("{} is missing", path.display()))),
     };
     recovery.process = Some(file.process());
+    let named = path.file_name().and_then(|name| process_of_ring_file(name.to_str()?));
+    if named.is_some_and(|process| process != file.process()) {
+        let why = format!("{} has the rings of process {}, not of the one in its name", path.display(), file.process());
+        return Err(Stop::Left(why));
+    }
     if is_lost || !file.is_of_this_boot() {
         // If it cannot be removed now, the next open with rings in its directory tries it.
         let _ = file.give_up(link.run);

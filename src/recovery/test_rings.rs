@@ -114,7 +114,7 @@ impl Dead {
             Ok(Block0::Segment { header, .. }) => (header.log, header.run),
             _ => (LogId([7; 16]), StoredRunId([9; 16])),
         };
-        let link = Link { run, boot: sys::cpu::boot_id(), path: rings.join(ring_file_name(1, 2)) };
+        let link = Link { run, boot: sys::cpu::boot_id(), path: rings.join(ring_file_name(4711, 2)) };
         let dead = Dead { _parent: parent, log, rings, link, log_id, dead_rings };
         dead.write();
         dead

@@ -17,18 +17,18 @@ use crate::ring::image::{Image, LeftCounts};
 /// # Errors
 /// The operating system's.
 pub(super) fn account(file: &DeadRingFile, places: &[SlotPlace], payload_bytes_max: u64) -> io::Result<RunAccount> {
-    // A ring that overwrites does not keep what was taken from it: whether that became durable, nobody knows.
-    let has_baseline = !places.iter().any(|place| place.overwrites);
-    let mut account = RunAccount { has_baseline, ..RunAccount::default() };
+    let mut account = RunAccount { has_baseline: true, ..RunAccount::default() };
     for place in places {
         let row = row_before(file, file.slot(*place)?, payload_bytes_max);
+        // A ring that overwrites does not keep what was taken from it: whether that became durable, nobody knows.
+        account.has_baseline &= row.is_none() || !place.overwrites;
         account.producers.extend(row.map(|row| (row.id, KnownProducer::from_row(row))));
     }
     Ok(account)
 }
 
-/// The counts of a producer before the first record in its ring. `None` if there was no attempt before, or if damage
-/// hides what there was.
+/// The counts of a producer before the first record in its ring. `None` if no record was taken from it before, or if
+/// damage hides what there was.
 fn row_before(file: &DeadRingFile, slot: FoundSlot, payload_bytes_max: u64) -> Option<ProducerRow> {
     let counts = slot.image.counts();
     let mut left = slot.image.records(payload_bytes_max);
@@ -59,7 +59,7 @@ fn row_before(file: &DeadRingFile, slot: FoundSlot, payload_bytes_max: u64) -> O
         unwritten: 0,
         name: slot.name,
     };
-    (first > 0).then_some(row)
+    (row.records > 0).then_some(row)
 }
 
 /// Whether the ring can have had a record for each attempt that is not a counted loss, but for the last one, and no
