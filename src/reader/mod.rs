@@ -39,6 +39,7 @@ mod tests;
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
+use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -202,7 +203,6 @@ enum Caller {
 /// This one ends after a tenth of a second without a record. To follow for ever, ignore what `follow` returns. If
 /// retention removes a segment that the reader has begun, the reader still reads it to its end. If retention removes it
 /// earlier, the report names it, and the reader goes on after it.
-#[derive(Debug)]
 pub struct Reader {
     walk: Walk,
     merge: Merge,
@@ -214,6 +214,14 @@ pub struct Reader {
     text: Text,
     /// The records to return, if not all. In a box: it is taken out and put back for each record.
     selection: Option<Box<Selection>>,
+}
+
+/// Shows how much was read.
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { records, bytes, .. } = self.report();
+        f.debug_struct("Reader").field("records", records).field("bytes", bytes).finish_non_exhaustive()
+    }
 }
 
 impl Reader {
