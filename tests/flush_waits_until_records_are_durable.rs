@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, State};
+use diolog::{Error, Level, Logger, Outcome, Overflow, Reader, State, verify};
 use support::device::{Control, EIO};
 
 /// Whether the device has completed a block that holds `message`.
@@ -118,6 +118,37 @@ fn a_new_producers_records_are_flushed_beside_producers_that_fill_all_blocks() {
         flushed
     });
     assert!(flushed.iter().all(Result::is_ok), "{flushed:?}");
+    logger.close().expect("a clean end");
+}
+
+#[test]
+fn a_flush_ends_although_records_are_dropped_all_the_time() {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let config = support::config_of_ring(&path, 4096).block_bytes(4096).blocks_in_flight(1);
+    let logger = Logger::open(config).expect("a log");
+    let done = AtomicBool::new(false);
+    let dropped = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let (producer, done) = (logger.producer().expect("a ring"), &done);
+                scope.spawn(move || {
+                    let mut dropped = 0;
+                    while !done.load(Ordering::Relaxed) || dropped == 0 {
+                        dropped += u64::from(producer.log(Level::Info, [b'x'; 200]) == Outcome::Dropped);
+                    }
+                    dropped
+                })
+            })
+            .collect();
+        let flushed: Vec<_> = (0..20).map(|_| logger.flush()).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(flushed.iter().all(Result::is_ok), "{flushed:?}");
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).sum::<u64>()
+    });
+    // What was lost since shows, too.
+    logger.flush().expect("durable");
+    assert_eq!(verify(&path).expect("readable").report.dropped(), dropped);
     logger.close().expect("a clean end");
 }
 

@@ -345,10 +345,15 @@ impl Source {
         self.losses_written = row.dropped + row.overwritten;
     }
 
-    /// Whether records were dropped or overwritten since the last row in a block.
-    pub(crate) fn has_unwritten_losses(&self) -> bool {
+    /// The records that were dropped or overwritten.
+    pub(crate) fn lost(&self) -> u64 {
         let counts = self.consumer.control().counts();
-        counts.dropped + counts.overwritten != self.losses_written
+        counts.dropped + counts.overwritten
+    }
+
+    /// Whether the producer's end, or its last row in a block, shows so many losses.
+    pub(crate) fn shows_lost(&self, lost: u64) -> bool {
+        self.end_written || self.losses_written >= lost
     }
 
     /// The producer's row with this account.

@@ -235,31 +235,29 @@ impl Blocks {
         })
     }
 
-    /// Writes the counts of what was lost since they were last written: of records that were dropped after the last
-    /// block of their producer, and of refused appends. Without them, the files of a log that is open, or that a kill
-    /// ends, would not show these losses before the producer's next record. Returns `false` if no block is free.
-    pub(super) fn write_losses(&mut self, now_ns: u64) -> bool {
-        let refused_by = self.shared.refused_by();
-        let are_refusals_written = !self.control.has_news_of(refused_by)
-            || self.add_to_block(now_ns, |blocks, filling| {
-                blocks.control.append_refusals(&mut filling.block, refused_by, now_ns)
-            });
-        let is_due = |source: &Source| !source.end_written && source.has_unwritten_losses();
-        let due: Vec<_> = self.sources.iter().filter(|(_, source)| is_due(source)).map(|(slot, _)| slot).collect();
-        are_refusals_written
-            && due.into_iter().all(|slot| {
-                self.add_to_block(now_ns, |Blocks { sources, control, .. }, filling| {
-                    filling.add_losses(slot, sources.at(slot), control, now_ns)
-                })
-            })
+    /// Writes the losses of the source in `slot` as they are now. Returns `false` if no block is free.
+    pub(super) fn write_losses_of(&mut self, slot: usize, now_ns: u64) -> bool {
+        self.add_to_block(now_ns, |Blocks { sources, control, .. }, filling| {
+            filling.add_losses(slot, sources.at(slot), control, now_ns)
+        })
     }
 
-    /// Writes losses if the device can take a block now: at most once a second, since each time reads the counts of all
-    /// producers.
+    /// Writes the counts that have changed since they were last written, if the device can take a block now: of records
+    /// that were lost after the last block of their producer, and of refused appends. Without them, the files of a log
+    /// that is open, or that a kill ends, would not show these before the producer's next record. At most once a
+    /// second, since each time reads the counts of all producers.
     pub(super) fn write_losses_if_due(&mut self, now_ns: u64) {
-        if self.pipeline.would_submit_now() && self.losses_check.take_due(now_ns) {
-            self.write_losses(now_ns);
+        if !self.pipeline.would_submit_now() || !self.losses_check.take_due(now_ns) {
+            return;
         }
+        let is_due = |source: &Source| !source.shows_lost(source.lost());
+        let due: Vec<_> = self.sources.iter().filter(|(_, source)| is_due(source)).map(|(slot, _)| slot).collect();
+        if self.control.has_news_of(self.shared.refused_by()) {
+            self.add_to_block(now_ns, |Blocks { shared, control, .. }, filling| {
+                control.append_refusals(&mut filling.block, shared.refused_by(), now_ns)
+            });
+        }
+        due.into_iter().all(|slot| self.write_losses_of(slot, now_ns));
     }
 
     /// Writes the end record of each producer that is gone and drained, as long as blocks are free.

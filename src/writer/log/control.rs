@@ -20,8 +20,7 @@ use crate::writer::schedule::Every;
 /// How often a block carries a wall-clock anchor, in nanoseconds: the wall clock may be set at any time.
 const WALL_ANCHOR_NS: u64 = 1_000_000_000;
 
-/// How often a block carries the counts of refused appends, in nanoseconds, if they have changed. If the counts change
-/// between two blocks and a record does not fit after them, the next block does not carry them again.
+/// How often a block begins with the counts of refused appends, in nanoseconds, if they have changed.
 const REFUSALS_NS: u64 = 1_000_000_000;
 
 /// The most notes that wait for a block.

@@ -60,12 +60,14 @@ enum FlushStage {
     Writing(u64),
 }
 
-/// How far one ring is to be drained.
+/// How far one ring is to be drained, and which losses a block is to show.
 struct Target {
     slot: usize,
     /// The ring's producer: slots are reused.
     producer: u32,
     position: Position,
+    /// The records that it had lost.
+    lost: u64,
 }
 
 impl Flushes {
@@ -93,6 +95,7 @@ impl Flushes {
             slot,
             producer: source.id,
             position: source.consumer.observe(),
+            lost: source.lost(),
         };
         let targets = blocks.sources.iter_mut().map(target).collect();
         self.under_way.push(Flush { askers, stage: FlushStage::Draining(targets) });
@@ -107,12 +110,16 @@ impl Flushes {
     pub(super) fn advance(&mut self, blocks: &mut Blocks, now_ns: u64) {
         for flush in &mut self.under_way {
             let FlushStage::Draining(targets) = &mut flush.stage else { continue };
+            let mut is_drained = true;
             targets.retain(|target| {
                 // A source that is gone has ended, all of it durable.
                 let source = blocks.sources.get(target.slot).filter(|source| source.id == target.producer);
-                source.is_some_and(|source| !target.position.is_reached_by(source.consumer.cursor()))
+                let Some(source) = source else { return false };
+                let is_reached = target.position.is_reached_by(source.consumer.cursor());
+                is_drained &= is_reached;
+                !(is_reached && source.shows_lost(target.lost))
             });
-            if !targets.is_empty() || !blocks.write_losses(now_ns) {
+            if !is_drained || !targets.iter().all(|target| blocks.write_losses_of(target.slot, now_ns)) {
                 continue;
             }
             if blocks.has_open_records() {
