@@ -18,13 +18,13 @@ use crate::format::Process;
 use crate::gate::Gate;
 use crate::listen::Listening;
 use crate::recorder::SnapshotPlace;
-use crate::recovery::{Recovery, recover_runs, sweep};
+use crate::recovery::{Recovery, recover_runs, retire_snapshots, sweep};
 use crate::ring::Budget;
 use crate::segment::{
     Beside, Directory, FIRST_FILL_PATIENCE, Limits, Making, Owner, PreparingThreads, Rules, SegmentSizes, Segments,
 };
 use crate::shared::{RingResources, Shared};
-use crate::snapshot::{self, SnapshotOrigin};
+use crate::snapshot::SnapshotOrigin;
 use crate::stats::Published;
 use crate::sys::cpu;
 use crate::writer::{self, Begin, WrapDevice, Writer};
@@ -164,9 +164,7 @@ impl Opening {
         }
         // Before the run's first segment, which comes after all of the runs before it.
         let recovered = recover_runs(directory, None, &mut |_, _| {})?;
-        if let Some(written) = recovered.iter().rev().find_map(|recovery| recovery.snapshot.as_deref()) {
-            snapshot::retire(&directory.opened(), config.snapshots_max, written, clock.unix_ns());
-        }
+        retire_snapshots(directory, &recovered, config.snapshots_max, clock.unix_ns());
         let device = device::probe(&directory.opened(), config.device)?;
         let segments = Segments::begin(directory, device.kind.is_direct(), *rules, clock, threads)?;
         let files = match (engine, &config.ring_memory) {

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::appendable::Message;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::ends;
 use crate::engine::Engine;
@@ -24,7 +25,7 @@ use crate::level::Level;
 use crate::logger::Logger;
 use crate::outcome::Outcome;
 use crate::own_thread::{self, Role};
-use crate::recovery::{self, Recovery};
+use crate::recovery::{Recovery, recover_below};
 use crate::segment::Owner;
 use crate::stats::{CloseReport, EventStats, LogCounts};
 use crate::sync::{Inside, lock};
@@ -147,29 +148,14 @@ fn most_verbose(config: &Config) -> Level {
     config.level.level().max(recorded.unwrap_or(Level::Off))
 }
 
-/// Recovers the logs in `base_directory` that name the rings of dead processes.
-fn recover_all(base_directory: &Path) -> Vec<(PathBuf, Result<Vec<Recovery>>)> {
-    let entries = std::fs::read_dir(base_directory).into_iter().flatten().flatten();
-    let directories = entries.filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir()));
-    let mut recovered: Vec<_> = directories
-        .map(|entry| entry.path())
-        .filter_map(|path| match recovery::recover(&path, None) {
-            Ok(runs) if runs.is_empty() => None,
-            Err(Error::InUse { .. }) => None,
-            recovered => Some((path, recovered)),
-        })
-        .collect();
-    recovered.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    recovered
-}
-
 impl EventLogs {
     /// Event logs in `base_directory`, on `engine`, with the settings of `config`, whose path is not used. This opens
     /// no log and creates none. Missing parents of a log's directory are created with the log.
     ///
     /// If processes have died and left records of logs in `base_directory` in [shared rings](crate::RingMemory), this
     /// recovers them, so that they do not wait for the next record of their event:
-    /// [`recovery`](EventLogs::recovery) says what became of them.
+    /// [`recovery`](EventLogs::recovery) says what became of them. It waits up to five seconds in all for writes of the
+    /// dead processes that are under way. Meanwhile nobody else can open the log that is being recovered.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an invalid setting, with the value and a remedy.
@@ -180,7 +166,7 @@ impl EventLogs {
             .map_err(|source| Error::io("find the directory", base_directory, source))?;
         let config = config.create_parents(true);
         let checked = engine.check(&at(&config, base_directory.join("event")))?;
-        let recovery = recover_all(&base_directory);
+        let recovery = recover_below(&base_directory, config.snapshots_max, Clock::detect().unix_ns());
         let inner = Inner {
             recovery,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -197,7 +183,8 @@ impl EventLogs {
 
     /// The logs for which processes had left records in shared rings when these `EventLogs` were made, and what became
     /// of the records, as [`Logger::recovery`] says it. Logs that were open elsewhere are left out: whoever opened them
-    /// has recovered them.
+    /// has recovered them. So are directories that this user may not open. If the base directory could not be listed,
+    /// the list has that error, with the directory's path.
     pub fn recovery(&self) -> &[(PathBuf, Result<Vec<Recovery>>)] {
         &self.inner.recovery
     }

@@ -6,8 +6,8 @@ use crate::grouped::counted;
 use crate::letters::is_unsafe_in_names;
 
 /// The name of the directory for the event `name`. Characters that are special for a file system or a shell, or that
-/// nobody sees, become `_`. So does a `-` at the beginning, which commands take for an option, and a `.`, which hides the
-/// directory from them.
+/// nobody sees, become `_`. So does a `-` at the beginning, which commands take for an option, and a `.`, which hides
+/// the directory from them.
 ///
 /// # Errors
 /// [`Error::InvalidConfig`] for a name that is empty, `.`, `..`, or too long.

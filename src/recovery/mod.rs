@@ -34,11 +34,14 @@ mod test_rings;
 mod tests;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use report::{Recovery, RecoveryOutcome};
 pub(crate) use run::recover_runs;
 pub(crate) use sweep::sweep;
+
+use bounds::Patience;
+use run::recover_patiently;
 
 use crate::crash::link::Link;
 use crate::error::{Error, Result};
@@ -98,6 +101,48 @@ pub fn forget(path: impl AsRef<Path>, rings: Option<&Path>) -> Result<Vec<Recove
         }
     }
     Ok(recovered)
+}
+
+/// Recovers each log in `base_directory` that names rings, unless it is in use, and keeps at most `snapshots_max`
+/// snapshots of it. All of them share the time that one recovery waits for writes under way. Directories that cannot be
+/// opened are left out. An error of `base_directory` itself has its path.
+pub(crate) fn recover_below(
+    base_directory: &Path,
+    snapshots_max: u64,
+    unix_ns: i64,
+) -> Vec<(PathBuf, Result<Vec<Recovery>>)> {
+    let listed = std::fs::read_dir(base_directory).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+    let entries = match listed {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => return vec![(base_directory.to_owned(), Err(Error::io("list", base_directory, error)))],
+    };
+    let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    paths.sort_unstable();
+    let mut patience = Patience::of_recovery();
+    let mut recover = |path: &Path| {
+        if OpenDirectory::open(path).and_then(|opened| opened.names()).is_err() {
+            return Ok(Vec::new());
+        }
+        let Some(mut directory) = open_if_due(path)? else { return Ok(Vec::new()) };
+        let recovered = recover_patiently(&mut directory, None, &mut patience, &mut |_, _| {})?;
+        retire_snapshots(&directory, &recovered, snapshots_max, unix_ns);
+        Ok(recovered)
+    };
+    let recovered = paths.into_iter().map(|path| {
+        let recovered = recover(&path);
+        (path, recovered)
+    });
+    recovered
+        .filter(|(_, it)| !matches!(it, Err(Error::InUse { .. })) && it.as_ref().map_or(true, |it| !it.is_empty()))
+        .collect()
+}
+
+/// Removes the oldest snapshots if one of the recoveries has written one.
+pub(crate) fn retire_snapshots(directory: &Directory, recovered: &[Recovery], snapshots_max: u64, unix_ns: i64) {
+    if let Some(written) = recovered.iter().rev().find_map(|recovery| recovery.snapshot.as_deref()) {
+        crate::snapshot::retire(&directory.opened(), snapshots_max, written, unix_ns);
+    }
 }
 
 /// Opens the log at `path` for writing, if it names rings.

@@ -140,16 +140,21 @@ fn try_to_recover(
         }
         Err(NotOpened::Missing) => return Err(Stop::Left(format!("{} is missing", path.display()))),
     };
-    recovery.process = Some(file.process());
     let named = path.file_name().and_then(|name| process_of_ring_file(name.to_str()?));
-    if named.is_some_and(|process| process != file.process()) {
+    let is_others = named.is_some_and(|process| process != file.process());
+    if !is_others {
+        recovery.process = Some(file.process());
+    }
+    if is_lost || !is_others && !file.is_of_this_boot() {
+        if !is_others {
+            // If it cannot be removed now, the next open with rings in its directory tries it.
+            let _ = file.give_up(link.run);
+        }
+        return gone(directory, link);
+    }
+    if is_others {
         let why = format!("{} has the rings of process {}, not of the one in its name", path.display(), file.process());
         return Err(Stop::Left(why));
-    }
-    if is_lost || !file.is_of_this_boot() {
-        // If it cannot be removed now, the next open with rings in its directory tries it.
-        let _ = file.give_up(link.run);
-        return gone(directory, link);
     }
     if let Some(entry) = file.log_of(link.run).map_err(io("read"))? {
         if entry.state == RingsState::Damaged {

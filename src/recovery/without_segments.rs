@@ -19,16 +19,25 @@ use crate::ring::image::{Image, LeftCounts};
 pub(super) fn account(file: &DeadRingFile, places: &[SlotPlace], payload_bytes_max: u64) -> io::Result<RunAccount> {
     let mut account = RunAccount { has_baseline: true, ..RunAccount::default() };
     for place in places {
-        let row = row_before(file, file.slot(*place)?, payload_bytes_max);
-        // A ring that overwrites does not keep what was taken from it: whether that became durable, nobody knows.
-        account.has_baseline &= row.is_none() || !place.overwrites;
+        let slot = file.slot(*place)?;
+        let has_begun = slot.image.counts().attempted > 0;
+        let row = row_before(file, slot, payload_bytes_max);
+        if place.overwrites {
+            // Such a ring does not keep what was taken from it: whether that became durable, nobody knows. If nothing
+            // was taken, the run begins with the first attempt.
+            match &row {
+                None => account.has_baseline &= !has_begun,
+                Some(row) if row.records == 0 => continue,
+                Some(_) => account.has_baseline = false,
+            }
+        }
         account.producers.extend(row.map(|row| (row.id, KnownProducer::from_row(row))));
     }
     Ok(account)
 }
 
-/// The counts of a producer before the first record in its ring. `None` if no record was taken from it before, or if
-/// damage hides what there was.
+/// The counts of a producer before the first record in its ring. `None` if there was no attempt before, or if it is
+/// not known what there was.
 fn row_before(file: &DeadRingFile, slot: FoundSlot, payload_bytes_max: u64) -> Option<ProducerRow> {
     let counts = slot.image.counts();
     let mut left = slot.image.records(payload_bytes_max);
@@ -47,19 +56,21 @@ fn row_before(file: &DeadRingFile, slot: FoundSlot, payload_bytes_max: u64) -> O
     };
     let lost = counts.dropped_by.total().saturating_add(counts.overwritten);
     let lost_since = counts.attempted.max(end) - first - records;
-    let dropped = lost.saturating_sub(lost_since).min(first);
+    // What was overwritten came before all that is left.
+    let overwritten = counts.overwritten.min(first);
+    let dropped = lost.saturating_sub(lost_since).min(first).saturating_sub(overwritten);
     let row = ProducerRow {
         id: slot.producer,
         tid: slot.tid,
         next_sequence: first,
-        records: first - dropped,
+        records: first - dropped - overwritten,
         dropped,
         dropped_by: None,
-        overwritten: 0,
+        overwritten,
         unwritten: 0,
         name: slot.name,
     };
-    (row.records > 0).then_some(row)
+    (first > 0).then_some(row)
 }
 
 /// Whether the ring can have had a record for each attempt that is not a counted loss, but for the last one, and no

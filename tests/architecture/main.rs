@@ -34,7 +34,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("event", "appendable attempt callsite fields format gate level limit logger outcome producer shared thread_local"),
     (
         "event_logs",
-        "appendable config ends engine error grouped letters level logger outcome own_thread recovery \
+        "appendable clock config ends engine error grouped letters level logger outcome own_thread recovery \
          segment shared stats sync thread_local",
     ),
     ("expansion", ""),
