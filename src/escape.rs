@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use crate::letters::is_unsafe_to_show;
 
-/// Appends `message` to `out` as text: control characters as `\n`, `\t`, `\x1b`, invisible characters that reorder or
-/// break lines as `\u{202e}`, bytes that are not UTF-8 as `\xff`.
+/// Appends `message` to `out` as text: control characters of ASCII as `\n`, `\t`, `\x1b`; others, and invisible
+/// characters that reorder or break lines, as `\u{202e}`; bytes that are not UTF-8 as `\xff`.
 ///
 /// Of a message that is binary, all bytes beyond ASCII are shown as `\xff`: a few of them would make up characters by
 /// chance. It is if it is not UTF-8, and has control characters that text does not have.
@@ -47,7 +47,7 @@ fn is_binary(message: &[u8]) -> bool {
     has(is_no_text) && (has(|byte| matches!(byte, 0xc0 | 0xc1 | 0xf5..)) || str::from_utf8(message).is_err())
 }
 
-/// Whether text does not have this byte: a control character that neither breaks a line nor begins an escape sequence.
+/// Whether text does not have this byte: a control character other than the bell, those that move the cursor, and ESC.
 fn is_no_text(byte: u8) -> bool {
     matches!(byte, 0..=0x06 | 0x0e..=0x1a | 0x1c..=0x1f | 0x7f)
 }

@@ -19,7 +19,6 @@ mod tap;
 mod thread;
 mod listening;
 mod when;
-
 mod line;
 mod terminal;
 mod files;
