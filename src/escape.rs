@@ -21,13 +21,20 @@ pub fn text(message: &[u8], out: &mut Vec<u8>) {
 #[cfg_attr(not(feature = "unstable"), expect(unreachable_pub, reason = "public with the feature alone"))]
 #[inline]
 pub fn is_plain(message: &[u8]) -> bool {
+    has_only(message, |_| true)
+}
+
+/// Whether every byte is printable ASCII and fits.
+#[cfg_attr(not(feature = "unstable"), expect(unreachable_pub, reason = "public with the feature alone"))]
+#[inline(always)]
+pub fn has_only(message: &[u8], fits: impl Fn(u8) -> bool) -> bool {
     // Without an early return within a piece, so that the compiler can vectorise the loop.
-    let is_plain = |piece: &[u8]| piece.iter().fold(true, |plain, byte| plain & (b' '..=b'~').contains(byte));
-    message.chunks(PLAIN_BYTES).all(is_plain)
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) & fits(byte);
+    message.chunks(PIECE_BYTES).all(|piece| piece.iter().fold(true, |plain, byte| plain & is_plain(*byte)))
 }
 
 /// Bytes that are looked at before the search may end.
-const PLAIN_BYTES: usize = 256;
+const PIECE_BYTES: usize = 256;
 
 #[inline(never)]
 fn escape(message: &[u8], out: &mut Vec<u8>) {

@@ -61,7 +61,7 @@ pub fn rings_file_name(run: &RunId) -> String {
     format::rings_file_name(run)
 }
 
-pub use crate::escape::{is_plain, text as escape_text};
+pub use crate::escape::{has_only as has_only_printable, is_plain, text as escape_text};
 
 /// Whether the character would break a line, or make it look like another one.
 #[inline]

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use diolog::unstable::is_unsafe_to_show;
 pub(crate) use diolog::unstable::{escape_text as text, is_plain};
+use diolog::unstable::{has_only_printable, is_unsafe_to_show};
 
 /// Escapes what stands in `out` from `start` on, as [`text`] does.
 #[inline]
@@ -53,9 +53,7 @@ pub(crate) fn end_json(start: usize, out: &mut Vec<u8>) {
 /// Whether every byte is printable ASCII that stands in a JSON string as it is.
 #[inline]
 pub(crate) fn is_json(message: &[u8]) -> bool {
-    // The subtraction borrows for a byte that is zero; no other is above 0x80, or the word is not printable.
-    let has = |word: u64, byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
-    every_word(message, |word| unprintable(word) | has(word, b'"') | has(word, b'\\'))
+    has_only_printable(message, |byte| (byte != b'"') & (byte != b'\\'))
 }
 
 /// Appends `message` to `out` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.
@@ -93,42 +91,6 @@ pub(crate) fn json_value(value: &serde_json::Value, out: &mut Vec<u8>) {
     }
     out.push(b'\n');
 }
-
-/// Bytes that are looked at together where no vector is needed.
-const WORD_BYTES: usize = 8;
-
-/// A one in each byte of a word.
-const ONES: u64 = u64::from_le_bytes([1; WORD_BYTES]);
-
-/// Sets the highest bit of a byte if one of the bytes is not printable ASCII, and none otherwise.
-#[inline(always)]
-fn unprintable(word: u64) -> u64 {
-    // Above 0x7F; 0x7F; below a space. A carry or a borrow goes only out of a byte whose bit is set.
-    word | word.wrapping_add(ONES) | word.wrapping_sub(ONES * u64::from(b' '))
-}
-
-/// Whether the highest bit of no byte is set in what `refused` gives for the words of the message.
-#[inline(always)]
-fn every_word(message: &[u8], refused: impl Fn(u64) -> u64) -> bool {
-    // Without an early return within a piece, so that the compiler can vectorise the loop.
-    let is_taken = |piece: &[u8]| {
-        let (words, rest) = piece.as_chunks::<WORD_BYTES>();
-        let found = words.iter().fold(0, |found, word| found | refused(u64::from_le_bytes(*word)));
-        let last = match (piece.last_chunk::<WORD_BYTES>(), rest) {
-            (_, []) => u64::from_le_bytes([b' '; WORD_BYTES]),
-            // Some bytes are looked at twice.
-            (Some(last), _) => u64::from_le_bytes(*last),
-            (None, rest) => {
-                rest.iter().fold(u64::from_le_bytes([b' '; WORD_BYTES]), |word, byte| word << 8 | u64::from(*byte))
-            }
-        };
-        (found | refused(last)) & ONES << 7 == 0
-    };
-    message.chunks(PLAIN_BYTES).all(is_taken)
-}
-
-/// Bytes that are looked at before the search may end.
-const PLAIN_BYTES: usize = 256;
 
 fn formatted(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
     // Writing to memory does not fail.
