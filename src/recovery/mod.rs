@@ -121,21 +121,24 @@ pub(crate) fn recover_below(
     paths.sort_unstable();
     let mut patience = Patience::of_recovery();
     let mut recover = |path: &Path| {
-        if OpenDirectory::open(path).and_then(|opened| opened.names()).is_err() {
+        let Ok(opened) = OpenDirectory::open(path) else { return Ok(Vec::new()) };
+        if Link::list(&opened).unwrap_or_default().is_empty() {
             return Ok(Vec::new());
         }
-        let Some(mut directory) = open_if_due(path)? else { return Ok(Vec::new()) };
+        let mut directory = open(path, &opened)?;
         let recovered = recover_patiently(&mut directory, None, &mut patience, &mut |_, _| {})?;
         retire_snapshots(&directory, &recovered, snapshots_max, unix_ns);
         Ok(recovered)
     };
-    let recovered = paths.into_iter().map(|path| {
-        let recovered = recover(&path);
-        (path, recovered)
-    });
-    recovered
-        .filter(|(_, it)| !matches!(it, Err(Error::InUse { .. })) && it.as_ref().map_or(true, |it| !it.is_empty()))
-        .collect()
+    let mut all = Vec::new();
+    for path in paths {
+        match recover(&path) {
+            Ok(runs) if runs.is_empty() => {}
+            Err(Error::InUse { .. }) => {}
+            recovered => all.push((path, recovered)),
+        }
+    }
+    all
 }
 
 /// Removes the oldest snapshots if one of the recoveries has written one.
@@ -154,9 +157,17 @@ fn open_if_due(path: &Path) -> Result<Option<Directory>> {
     if Link::list(&opened)?.is_empty() {
         return LogLock::check_free(path).map(|()| None);
     }
+    open(path, &opened).map(Some)
+}
+
+/// Opens the log at `path`, the directory `opened`, for writing.
+///
+/// # Errors
+/// [`Error::InUse`] while a logger has the log open.
+fn open(path: &Path, opened: &OpenDirectory) -> Result<Directory> {
     let Access { mode: file_mode, group } =
-        access_of_newest(&opened).map_err(|source| Error::io("look at the segments in", path, source))?;
-    Directory::open(path, Making { file_mode, group, create_parents: false }).map(Some)
+        access_of_newest(opened).map_err(|source| Error::io("look at the segments in", path, source))?;
+    Directory::open(path, Making { file_mode, group, create_parents: false })
 }
 
 /// Who may use the newest segment of a log.
