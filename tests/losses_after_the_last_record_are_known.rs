@@ -3,9 +3,20 @@
 
 mod support;
 
+use std::path::{Path, PathBuf};
+
 use diolog::{Level, Outcome};
 use support::account::{self, Attempts, Overwrites};
 use support::device::Control;
+
+/// A log whose rings hold 4 KiB, and its directory.
+fn log_of_small_rings() -> (Control, diolog::Logger, PathBuf, tempfile::TempDir) {
+    let directory = support::directory();
+    let path = directory.path().join("log");
+    let control = Control::default();
+    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
+    (control, logger, path, directory)
+}
 
 /// Logs until the ring is full, and `losses` records more. The device is held, so that no space gets free in between.
 fn fill_and_lose(producer: &diolog::Producer, losses: usize) -> Attempts {
@@ -27,10 +38,7 @@ fn lose(attempts: &mut Attempts, producer: &diolog::Producer, losses: usize) {
 
 #[test]
 fn last_losses_of_producers_that_end_before_close_are_known() {
-    let directory = support::directory();
-    let path = directory.path().join("log");
-    let control = Control::default();
-    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
+    let (control, logger, path, _directory) = log_of_small_rings();
     control.hold();
     let all: Vec<Attempts> = (1..=5)
         .map(|losses| {
@@ -46,10 +54,7 @@ fn last_losses_of_producers_that_end_before_close_are_known() {
 
 #[test]
 fn last_losses_of_producers_alive_at_close_are_known() {
-    let directory = support::directory();
-    let path = directory.path().join("log");
-    let control = Control::default();
-    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
+    let (control, logger, path, _directory) = log_of_small_rings();
     control.hold();
     let producers: Vec<_> = (0..5).map(|_| logger.producer().expect("a ring")).collect();
     let all: Vec<Attempts> = producers.iter().map(|producer| fill_and_lose(producer, 7)).collect();
@@ -61,10 +66,7 @@ fn last_losses_of_producers_alive_at_close_are_known() {
 
 #[test]
 fn a_producer_that_logged_nothing_has_lost_nothing() {
-    let directory = support::directory();
-    let path = directory.path().join("log");
-    let control = Control::default();
-    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
+    let (control, logger, path, _directory) = log_of_small_rings();
     control.hold();
     let producer = logger.producer().expect("a ring");
     let attempts = fill_and_lose(&producer, 3);
@@ -86,7 +88,7 @@ fn lose_late(attempts: &mut Attempts, producer: &diolog::Producer, logger: &diol
 }
 
 /// The losses that the files of an open log show, and the verdict on it.
-fn shown(path: &std::path::Path) -> (u64, diolog::Verdict) {
+fn shown(path: &Path) -> (u64, diolog::Verdict) {
     let verification = diolog::verify(path).expect("readable");
     let producers = verification.report.runs.iter().flat_map(|run| &run.producers);
     (producers.map(|producer| producer.dropped + producer.overwritten).sum(), verification.verdict)
@@ -94,10 +96,7 @@ fn shown(path: &std::path::Path) -> (u64, diolog::Verdict) {
 
 #[test]
 fn a_flush_writes_the_losses_before_it() {
-    let directory = support::directory();
-    let path = directory.path().join("log");
-    let control = Control::default();
-    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
+    let (control, logger, path, _directory) = log_of_small_rings();
     let producer = logger.producer().expect("a ring");
     let mut attempts = Attempts::new(&producer);
     for losses in [3, 1, 500] {
@@ -121,10 +120,7 @@ fn a_flush_writes_the_losses_before_it() {
 
 #[test]
 fn losses_are_written_although_the_producer_logs_no_more() {
-    let directory = support::directory();
-    let path = directory.path().join("log");
-    let control = Control::default();
-    let logger = control.hooks().open(support::config_of_ring(&path, 4096)).expect("a log");
+    let (control, logger, path, _directory) = log_of_small_rings();
     control.hold();
     let producer = logger.producer().expect("a ring");
     let mut attempts = Attempts::new(&producer);
